@@ -1,0 +1,57 @@
+"""Rows to begin with: as many as an optimizer needs, spread over the box or around what is known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hybridopt.core import project
+from hybridopt.rng import generator
+
+
+def widths(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Length scale of each coordinate: upper - lower where that is finite, else max(1, |x|).
+
+    Parameters
+    ----------
+    x : Tensor, shape (dim,)
+        The point that sets the scale of free coordinates.
+    lower, upper : Tensor, shape (dim,)
+
+    Returns
+    -------
+    Tensor, shape (dim,)
+        0 where a variable is fixed.
+    """
+    box = upper - lower
+    return torch.where(torch.isfinite(box), box, x.abs().clamp_min(1.0))
+
+
+def fill(x: Tensor, count: int, lower: Tensor, upper: Tensor, seed: int) -> Tensor:
+    """Exactly `count` rows: the first ones of `x`, then random ones.
+
+    New rows are uniform where both bounds are finite; elsewhere normal around the first row with the
+    standard deviation `widths` gives, projected onto the bound there is.
+
+    Parameters
+    ----------
+    x : Tensor, shape (n, dim), n >= 1
+    count : int
+    lower, upper : Tensor, shape (dim,)
+    seed : int
+
+    Returns
+    -------
+    Tensor, shape (count, dim)
+    """
+    missing = count - x.shape[0]
+    if missing <= 0:
+        return x[:count].clone()
+    g = generator(seed, "fill", device=x.device)
+    shape = (missing, x.shape[1])
+    uniform = torch.rand(shape, generator=g, dtype=x.dtype, device=x.device)
+    normal = torch.randn(shape, generator=g, dtype=x.dtype, device=x.device)
+    width = widths(x[0], lower, upper)
+    inside = torch.isfinite(upper - lower)
+    new = torch.where(inside, torch.where(inside, lower, 0.0) + uniform * width, x[0] + normal * width)
+    return torch.cat([x, project(new, lower, upper)])
