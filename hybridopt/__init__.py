@@ -1,5 +1,27 @@
-"""Evolution and gradients in one optimizer."""
+"""Evolution and gradients in one optimizer.
 
+Evolution explores, gradients exploit, and a schedule decides when each is worth its cost. Three doors:
+`hybridopt.minimize` for those who would call scipy.optimize, `hybridopt.optim.Hybrid` for torch training
+scripts, and the command `hybridopt run` for experiments.
+"""
+
+from hybridopt import optim, problems
 from hybridopt._version import __version__
+from hybridopt.evolution import GeneticAlgorithm
+from hybridopt.gradient import GradientNoise, PerturbedDescent, TorchGradient
+from hybridopt.hybrid import Alternate
+from hybridopt.minimize import minimize
+from hybridopt.objectives import EmpiricalRisk
 
-__all__ = ["__version__"]
+__all__ = [
+    "Alternate",
+    "EmpiricalRisk",
+    "GeneticAlgorithm",
+    "GradientNoise",
+    "PerturbedDescent",
+    "TorchGradient",
+    "__version__",
+    "minimize",
+    "optim",
+    "problems",
+]

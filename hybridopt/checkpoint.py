@@ -53,8 +53,8 @@ def save(path: str | os.PathLike[str], record: Any, *, run: str = "") -> None:
     _sync_folder(path.parent)
 
 
-def load(path: str | os.PathLike[str], *, run: str = "") -> Any:
-    """Record of a checkpoint.
+def load(path: str | os.PathLike[str], *, run: str | None = None) -> Any:
+    """Record of a checkpoint; `run` is compared with what `save` was given, if it is given.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str], *, run: str = "") -> Any:
             f"{os.fspath(path)!r} has checkpoint format {found!r}, expected {FORMAT}; "
             "write it anew with this version of hybridopt"
         )
-    if content["run"] != run:
+    if run is not None and content["run"] != run:
         raise CheckpointError(
             f"checkpoint {os.fspath(path)!r} belongs to another run: got {content['run']!r}, expected "
             f"{run!r}; give the same arguments again, or another checkpoint path"

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,8 +25,8 @@ class Trace:
     best : tuple of float
         Best value since the phase began, after each tell.
     grad_norm : tuple of float
-        Largest component of the projected gradient x - P(x - g) at the best row of each tell; NaN where no
-        gradient was asked for or where it is not finite.
+        Largest component of the projected gradient x - P(x - g) of any row of each tell, 0 exactly where all
+        rows are stationary points of the box; NaN where no gradient was asked for or one is not finite.
     diversity : tuple of float
         Root mean square distance of the (first 64) rows from their mean, as a share of the widths of the box;
         NaN where there is one row, or where no condition reads it.
@@ -58,13 +57,23 @@ class Trace:
             reads_diversity=any(need.diversity for need in needs),
         )
 
-    def record(self, state: State, evaluation: Evaluation, cost: int) -> Trace:
-        """Trace after one more tell that cost `cost` units; `state` gives the box."""
-        row = evaluation.value.argmin()
-        best = _number(evaluation.value[row])
+    def widened(self, *conditions: Condition) -> Trace:
+        """The same trace, from now on long enough for these conditions too."""
+        needed = Trace.for_conditions(*conditions)
+        return replace(
+            self,
+            window=max(self.window, needed.window),
+            reads_diversity=self.reads_diversity or needed.reads_diversity,
+        )
+
+    def record(self, state: State, evaluation: Evaluation) -> Trace:
+        """Trace after one more tell; `state` gives the box."""
+        cost = evaluation.cost
+        best = _number(evaluation.value.amin())
         grad_norm = math.nan
         if evaluation.grad is not None:
-            grad_norm = projected_gradient_norm(evaluation, state.lower, state.upper, row)
+            step = project(evaluation.x - evaluation.grad, state.lower, state.upper)
+            grad_norm = _number((evaluation.x - step).abs().amax())
         diversity = _diversity(evaluation.x, state.lower, state.upper) if self.reads_diversity else math.nan
         if self.best:
             best = min(best, self.best[-1])
@@ -154,7 +163,7 @@ class Stalled:
         return Needs(self.steps + 1)
 
     def __call__(self, trace: Trace) -> bool:
-        if trace.steps <= self.steps:
+        if len(trace.best) <= self.steps:
             return False
         before, now = trace.best[-1 - self.steps], trace.best[-1]
         if math.isinf(before) or math.isinf(now):
@@ -164,7 +173,7 @@ class Stalled:
 
 @dataclass(frozen=True)
 class SmallGradient:
-    """True when no component of the projected gradient at the best row is larger than `tol`."""
+    """True when no component of the projected gradient of any row is larger than `tol`."""
 
     tol: float = 1e-6
 
@@ -224,13 +233,6 @@ class AllOf(_Combined):
 
     def __call__(self, trace: Trace) -> bool:
         return all(condition(trace) for condition in self.conditions)
-
-
-def projected_gradient_norm(evaluation: Evaluation, lower: Tensor, upper: Tensor, row: Any) -> float:
-    """Largest component of x - P(x - g) at one row: 0 exactly at a stationary point of the box."""
-    assert evaluation.grad is not None
-    x, grad = evaluation.x[row], evaluation.grad[row]
-    return _number((x - project(x - grad, lower, upper)).abs().amax())
 
 
 def _diversity(x: Tensor, lower: Tensor, upper: Tensor) -> float:

@@ -62,6 +62,11 @@ class Evaluation(NamedTuple):
     grad: Tensor | None = None
     hvp: Tensor | None = None
 
+    @property
+    def cost(self) -> int:
+        """What the ledger books for it."""
+        return self.x.shape[0] * (1 + (self.grad is not None) + (self.hvp is not None))
+
 
 @dataclass(frozen=True)
 class State:

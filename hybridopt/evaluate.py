@@ -21,10 +21,27 @@ Answer = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 class Objective(Protocol):
-    """Something that has values at rows, and perhaps derivatives."""
+    """Something that has values at rows, and perhaps derivatives.
 
-    draws: bool  # takes random numbers from the global generators
-    sampled: bool  # has all-data values apart from those of a sample
+    Attributes
+    ----------
+    draws : bool
+        Whether it takes random numbers from the global generators.
+    """
+
+    draws: bool
+
+    @property
+    def sampled(self) -> bool:
+        """Whether a sample is less than all data."""
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether it can answer queries of order 1."""
+
+    @property
+    def eps(self) -> float:
+        """Relative rounding of the values, which may be of another dtype than the points."""
 
     def answer(self, query: Query, seed: int) -> Answer:
         """Raw value (population,), gradient and Hessian-vector product (population, dim) as asked for."""

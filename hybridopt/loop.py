@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.conditions import Trace
-from hybridopt.core import Evaluate, Evaluation, Optimizer, Query, S
+from hybridopt.core import Evaluate, Evaluation, Optimizer, S
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Ledger:
         """Units in all."""
         return self.values + self.grads + self.hvps
 
-    def charge(self, query: Query, evaluation: Evaluation, phase: str) -> Ledger:
-        """Ledger after one more evaluation."""
-        points = query.x.shape[0]
+    def charge(self, evaluation: Evaluation, phase: str) -> Ledger:
+        """Ledger after one more evaluation, booked to a phase."""
+        points = evaluation.x.shape[0]
         bad = ~torch.isfinite(evaluation.value)
         if evaluation.grad is not None:
             bad |= torch.isnan(evaluation.grad[:, 0])  # whole rows are NaN
         return Ledger(
             self.values + points,
-            self.grads + points * (query.order >= 1),
-            self.hvps + points * (query.order >= 2),
+            self.grads + points * (evaluation.grad is not None),
+            self.hvps + points * (evaluation.hvp is not None),
             self.nonfinite + int(bad.sum()),
-            {**self.phases, phase: self.phases.get(phase, 0) + query.cost},
+            {**self.phases, phase: self.phases.get(phase, 0) + evaluation.cost},
         )
 
 
@@ -99,27 +99,21 @@ def better(progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
     return replace(progress, best_x=evaluation.x[row].clone(), best_value=value, best_grad=grad)
 
 
-def iterate(optimizer: Optimizer[S], evaluate: Evaluate, progress: Progress[S]) -> Iterator[Progress[S]]:
-    """Progress after each further tell, for ever.
-
-    The phase that asked for points pays for them.
-    """
-    while True:
-        query = optimizer.ask(progress.state)
-        progress = advance(optimizer, progress, query, evaluate(query))
-        yield progress
-
-
-def advance(
-    optimizer: Optimizer[S], progress: Progress[S], query: Query, evaluation: Evaluation
-) -> Progress[S]:
-    """Progress after one tell."""
+def advance(optimizer: Optimizer[S], progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
+    """Progress after one tell; the phase that asked for the points pays for them."""
     progress = better(progress, evaluation)
     return Progress(
         optimizer.tell(progress.state, evaluation),
         progress.best_x,
         progress.best_value,
         progress.best_grad,
-        progress.ledger.charge(query, evaluation, progress.state.phase),
-        progress.trace.record(progress.state, evaluation, query.cost),
+        progress.ledger.charge(evaluation, progress.state.phase),
+        progress.trace.record(progress.state, evaluation),
     )
+
+
+def iterate(optimizer: Optimizer[S], evaluate: Evaluate, progress: Progress[S]) -> Iterator[Progress[S]]:
+    """Progress after each further tell, for ever."""
+    while True:
+        progress = advance(optimizer, progress, evaluate(optimizer.ask(progress.state)))
+        yield progress

@@ -1,0 +1,215 @@
+"""torch.optim's elementwise methods on n rows: one (population, dim) leaf is n independent optimizers.
+
+Steps are projected onto the box. A row whose value or gradient is not finite goes back half of its last
+step (its moments see a gradient of zero); one that never was finite is scattered anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hybridopt.core import Evaluation, Query, State, Traits, project
+from hybridopt.gradient.schedule import Replay
+from hybridopt.rng import generator
+from hybridopt.start import fill, widths
+
+ELEMENTWISE = (
+    "SGD",
+    "ASGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+)
+REFUSED = {
+    "Adafactor": "its second moments are sums over rows and columns, so rows would not be independent",
+    "Muon": "it orthogonalises the whole matrix, so rows would not be independent",
+    "SparseAdam": "it takes sparse gradients only",
+    "LBFGS": "it owns its own loop of evaluations",
+}
+
+
+@dataclass(frozen=True)
+class TorchGradientState(State):
+    """State of `TorchGradient`.
+
+    Attributes
+    ----------
+    pending : Tensor, shape (population, dim)
+        The points to be asked for next; `x` holds the last ones that had a finite value and gradient.
+    buffers : dict
+        torch's state of the leaf: moments of shape (population, dim), and counts.
+    """
+
+    pending: Tensor
+    buffers: dict[str, Any]
+
+
+@dataclass(frozen=True, init=False)
+class TorchGradient:
+    """Gradient descent on n rows by one of torch.optim's elementwise methods.
+
+    Parameters
+    ----------
+    base : type of torch.optim.Optimizer
+        SGD (with momentum, Nesterov), ASGD, Adadelta, Adagrad, Adam, AdamW, Adamax, NAdam, RAdam, RMSprop
+        or Rprop.
+    population_size : int, optional
+        How many rows descend; by default as many as `init` is given.
+    schedule : callable or Replay, optional
+        Learning rate by step: a callable int -> float, or a torch scheduler replayed into a table.
+    **options
+        As torch's class takes them (`lr`, `momentum`, `betas`, ...); torch's defaults.
+
+    Raises
+    ------
+    TypeError
+        If `base` is no elementwise torch optimizer, or does not take an option.
+
+    Examples
+    --------
+    >>> import torch, hybridopt
+    >>> result = hybridopt.minimize(
+    ...     lambda x: ((x - 1) ** 2).sum(), x0=[0.0, 3.0],
+    ...     method=hybridopt.TorchGradient(torch.optim.SGD, lr=0.1))
+    >>> bool(result.success), result.x.round(3).tolist()
+    (True, [1.0, 1.0])
+
+    References
+    ----------
+    S. Ruder, "An overview of gradient descent optimization algorithms", arXiv:1609.04747, 2016.
+    """
+
+    base: type[torch.optim.Optimizer]
+    population_size: int | None
+    schedule: Callable[[int], float] | Replay | None
+    options: Mapping[str, Any]
+
+    def __init__(
+        self,
+        base: type[torch.optim.Optimizer],
+        *,
+        population_size: int | None = None,
+        schedule: Callable[[int], float] | Replay | None = None,
+        **options: Any,
+    ) -> None:
+        _check_base(base)
+        _check_options(base, options)
+        if population_size is not None and population_size < 1:
+            raise ValueError(f"population_size must be at least 1, got {population_size}")
+        if schedule is not None and not callable(schedule):
+            raise TypeError(
+                f"schedule must be a callable int -> float or a Replay of a scheduler, got {schedule!r}; "
+                "e.g. schedule=lambda step: 0.1 / (1 + step)"
+            )
+        object.__setattr__(self, "base", base)
+        object.__setattr__(self, "population_size", population_size)
+        object.__setattr__(self, "schedule", schedule)
+        object.__setattr__(self, "options", dict(options))
+
+    @property
+    def traits(self) -> Traits:
+        """Local, deterministic; shifts with the problem unless weight decay pulls to the origin."""
+        decay = inspect.signature(self.base).parameters.get("weight_decay")
+        weight_decay = self.options.get("weight_decay", decay.default if decay else 0)
+        return Traits(order=1, shift_equivariant=not weight_decay)
+
+    def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> TorchGradientState:
+        x = project(fill(x, self.population_size or x.shape[0], lower, upper, seed), lower, upper)
+        value = torch.full_like(x[:, 0], torch.inf)
+        return TorchGradientState(x, value, lower, upper, seed, 0, pending=x, buffers={})
+
+    def ask(self, state: TorchGradientState) -> Query:
+        return Query(state.pending, order=1, sample=state.step)
+
+    def tell(self, state: TorchGradientState, evaluation: Evaluation) -> TorchGradientState:
+        assert evaluation.grad is not None
+        good = ~torch.isnan(evaluation.grad).any(1)
+        x = torch.where(good[:, None], evaluation.x, state.x)
+        value = torch.where(good, evaluation.value, state.value)
+        grad = torch.where(good[:, None], evaluation.grad, 0.0)
+        stepped, buffers = self._step(evaluation.x, grad, state)
+        pending = torch.where(good[:, None], stepped, _retreat(state, evaluation.x))
+        return replace(
+            state,
+            x=x,
+            value=value,
+            step=state.step + 1,
+            pending=project(pending, state.lower, state.upper),
+            buffers=buffers,
+        )
+
+    def _step(self, x: Tensor, grad: Tensor, state: TorchGradientState) -> tuple[Tensor, dict[str, Any]]:
+        """One step of torch's own code on a fresh leaf that carries the state's buffers."""
+        leaf = torch.nn.Parameter(x.clone())
+        leaf.grad = grad
+        optimizer = self.base([leaf], **{**self.options, **self._scheduled(state.step)})
+        if state.buffers:
+            optimizer.state[leaf] = {name: _copy(buffer) for name, buffer in state.buffers.items()}
+        optimizer.step()
+        return leaf.detach(), dict(optimizer.state[leaf])
+
+    def _scheduled(self, step: int) -> dict[str, Any]:
+        if isinstance(self.schedule, Replay):
+            return self.schedule.options_at(step, self.base, self.options)
+        return {} if self.schedule is None else {"lr": self.schedule(step)}
+
+
+def _retreat(state: TorchGradientState, x: Tensor) -> Tensor:
+    """Half of the way back to the last finite point, or a fresh scatter where there was none."""
+    g = generator(state.seed, "retreat", state.step, device=x.device)
+    noise = torch.randn(x.shape, generator=g, dtype=x.dtype, device=x.device)
+    scattered = state.x + noise * widths(state.x[0], state.lower, state.upper)
+    return torch.where(torch.isinf(state.value)[:, None], scattered, (state.x + x) / 2)
+
+
+def _copy(buffer: Any) -> Any:
+    return buffer.clone() if isinstance(buffer, Tensor) else buffer
+
+
+def _check_base(base: Any) -> None:
+    name = getattr(base, "__name__", repr(base))
+    if not (isinstance(base, type) and issubclass(base, torch.optim.Optimizer)):
+        raise TypeError(f"base must be a class of torch.optim, got {base!r}; e.g. torch.optim.Adam")
+    if name in REFUSED:
+        raise TypeError(f"torch.optim.{name} can't run on rows: {REFUSED[name]}; use one of {ELEMENTWISE}")
+    if name not in ELEMENTWISE:
+        raise TypeError(f"TorchGradient knows the elementwise methods {ELEMENTWISE}, got {base!r}")
+
+
+def _check_options(base: type[torch.optim.Optimizer], options: Mapping[str, Any]) -> None:
+    """Let torch itself check names and ranges, on a leaf of one number."""
+    if options.get("maximize") or options.get("differentiable") or options.get("capturable"):
+        raise ValueError(
+            "maximize, differentiable, capturable: not supported; to maximize, negate the function"
+        )
+    try:
+        base([torch.nn.Parameter(torch.zeros(1))], **options)
+    except TypeError as error:
+        known = [name for name in inspect.signature(base).parameters if name != "params"]
+        raise TypeError(f"torch.optim.{base.__name__}: {error}; it takes {known}") from error
+
+
+sgd = functools.partial(TorchGradient, torch.optim.SGD)
+asgd = functools.partial(TorchGradient, torch.optim.ASGD)
+adadelta = functools.partial(TorchGradient, torch.optim.Adadelta)
+adagrad = functools.partial(TorchGradient, torch.optim.Adagrad)
+adam = functools.partial(TorchGradient, torch.optim.Adam)
+adamw = functools.partial(TorchGradient, torch.optim.AdamW)
+adamax = functools.partial(TorchGradient, torch.optim.Adamax)
+nadam = functools.partial(TorchGradient, torch.optim.NAdam)
+radam = functools.partial(TorchGradient, torch.optim.RAdam)
+rmsprop = functools.partial(TorchGradient, torch.optim.RMSprop)
+rprop = functools.partial(TorchGradient, torch.optim.Rprop)

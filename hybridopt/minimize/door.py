@@ -1,0 +1,131 @@
+"""The function `hybridopt.minimize`: what it takes and what it promises."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from hybridopt import checkpoint as checkpoints
+from hybridopt.evaluate import Evaluator
+from hybridopt.minimize.arguments import parse_limits, parse_seed, parse_start_and_bounds
+from hybridopt.minimize.methods import choose
+from hybridopt.minimize.run import Run
+from hybridopt.objectives.function import resolve
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+
+def minimize(
+    fun: Any,
+    x0: Any = None,
+    args: tuple[Any, ...] = (),
+    *,
+    bounds: Any = None,
+    method: Any = "auto",
+    options: Mapping[str, Any] | None = None,
+    jac: Callable[..., Any] | bool | None = None,
+    vectorized: bool = False,
+    max_evals: int | None = None,
+    target: float | None = None,
+    max_time: float | None = None,
+    tol: float | None = None,
+    seed: int | None = None,
+    callback: Callable[..., Any] | None = None,
+    progress: bool = False,
+    executor: Executor | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    check_grad: bool = True,
+) -> OptimizeResult:
+    """Minimise a function of `dim` real variables, within bounds if there are any.
+
+    Parameters
+    ----------
+    fun : callable or EmpiricalRisk
+        A torch function `(dim,) -> ()`, batched by `torch.func.vmap` where that can be done; or
+        `(n, dim) -> (n,)` with `vectorized=True`; or a numpy function of these shapes, which is what a
+        function counts as that fails on a tensor that requires grad or returns no tensor for one. Where it
+        draws from a global generator, equal sample numbers get equal draws, and the generator is put back.
+    x0 : array-like or Tensor, shape (dim,) or (n, dim), optional
+        Where to start; drawn uniformly from the bounds by default. Computation is in float64 unless x0 or
+        the bounds are floating tensors.
+    args : tuple
+        Passed on to `fun` (and `jac`) after x.
+    bounds : optional
+        Pairs (lower, upper), an array or tensor of shape (dim, 2), `scipy.optimize.Bounds`, or one pair for
+        all coordinates; None or inf where free.
+    method : str, optimizer, or class of torch.optim
+        A registered name (`hybridopt list optimizers`), an optimizer such as `GeneticAlgorithm()`, or
+        e.g. `torch.optim.Adam`. "auto": for a differentiable function in a finite box the genetic algorithm
+        and Rprop on its five best rows in turn, without finite bounds Rprop; else the genetic algorithm.
+    options : mapping, optional
+        Options of a method that is given by name or class.
+    jac : callable or bool, optional
+        Gradient of a numpy function, of the shapes of x; True if `fun` returns value and gradient.
+    vectorized : bool
+    max_evals : int, optional
+        Budget in units: a value 1, a gradient 1 more a point; never exceeded. Without any limit (max_evals,
+        max_time, target, tol) it is 1000 * dim for global methods; local ones run until `tol`, at most
+        100,000 units or 1000 * dim, whichever is more.
+    target : float, optional
+        Stop at a value of at most this.
+    max_time : float, optional
+        Stop after so many seconds.
+    tol : float, optional
+        Converged when no component of the projected gradient of any row is larger; for local methods without
+        chance 1e-6 by default (float64; 1e-3 for lower precision). Others look at it only where it is given,
+        and nobody does where values are of minibatches.
+    seed : int, optional
+        Repeats a run; drawn by default, and told in the result.
+    callback : callable, optional
+        `callback(intermediate_result=OptimizeResult)` or `callback(x)` after every step; StopIteration ends.
+    progress : bool
+        Show a progress bar.
+    executor : concurrent.futures.Executor, optional
+        Evaluates every batch in slices, one a worker; for a process pool `fun` must be picklable.
+    checkpoint : path, optional
+        The run is saved there every ten seconds and at its end. If the file exists, the run goes on from it.
+    check_grad : bool
+        Hold the first gradient against central differences (2 units).
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        `x` (a tensor if x0 was one), `fun`, `jac` (None where no gradient was taken at x), `nfev` and `njev`
+        (points), `nit`, `success`, `status`, `message`, `seed`, `ledger`. Success means converged or target
+        reached; status: 0 converged, 1 target, 2 budget, 3 time, 4 callback, 5 interrupted by Ctrl-C,
+        6 stalled.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For arguments that can't be meant, with what was expected.
+    GradientMismatchError
+        If the gradient is not that of the function.
+    Exception
+        What `fun` raises, unchanged, with the best so far as its attribute `best_so_far`.
+
+    Examples
+    --------
+    >>> import torch, hybridopt
+    >>> def rastrigin(x):
+    ...     return (x**2 - 10 * torch.cos(2 * torch.pi * x) + 10).sum()
+    >>> result = hybridopt.minimize(rastrigin, bounds=[(-5.12, 4)] * 3, max_evals=6000, seed=0)
+    >>> round(result.fun, 6)
+    0.0
+    """
+    limits = parse_limits(max_evals, target, max_time, tol)
+    seed = parse_seed(seed, checkpoint)
+    x, lower, upper = parse_start_and_bounds(x0, bounds, seed)
+    objective, value = resolve(fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1])
+    optimizer = choose(method, dict(options or {}), objective.differentiable, lower, upper)
+    evaluate = Evaluator(objective, lower, upper, seed=seed, executor=executor)
+    run = Run(optimizer, evaluate, limits, check_grad=check_grad)
+    run.watch(callback, progress, as_tensor=isinstance(x0, Tensor))
+    words = checkpoints.describe(optimizer, lower, upper, None if x0 is None else x)
+    run.start(x, value, checkpoint, words)
+    return run.to_the_end()

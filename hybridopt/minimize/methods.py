@@ -1,0 +1,79 @@
+"""From what users write as `method` to an optimizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hybridopt import registry
+from hybridopt.core import Optimizer
+
+
+def choose(
+    method: Any, options: dict[str, Any], differentiable: bool, lower: Tensor, upper: Tensor
+) -> Optimizer[Any]:
+    """Optimizer for `minimize(method=..., options=...)`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name; the nearest is suggested.
+    TypeError
+        For options that the method does not take, options beside a finished optimizer, or a gradient
+        method for a function that can't be differentiated.
+    """
+    optimizer = _make(method, options, differentiable, lower, upper)
+    if optimizer.traits.order > 0 and not differentiable:
+        raise TypeError(
+            f"{method!r} needs gradients, but fun is a numpy function without jac; pass jac=, write fun with "
+            "torch operations, or choose a gradient-free method such as 'genetic'"
+        )
+    return optimizer
+
+
+def _make(
+    method: Any, options: dict[str, Any], differentiable: bool, lower: Tensor, upper: Tensor
+) -> Optimizer[Any]:
+    if method == "auto":
+        if options:
+            raise TypeError(
+                f"method='auto' takes no options, got {sorted(options)}; name a method to tune it"
+            )
+        return _auto(differentiable, lower, upper)
+    if isinstance(method, str):
+        made: Optimizer[Any] = registry.make(method, **options)
+        return made
+    if isinstance(method, type):
+        if issubclass(method, torch.optim.Optimizer):
+            from hybridopt.gradient.descent import TorchGradient
+
+            return TorchGradient(method, **options)
+        method, options = method(**options), {}  # the class of an engine optimizer
+    if not all(hasattr(method, verb) for verb in ("init", "ask", "tell", "traits")):
+        raise TypeError(
+            f"method must be a name, an optimizer or a class of torch.optim, got {method!r}; "
+            f"names are: auto, {', '.join(sorted(registry.OPTIMIZERS))}"
+        )
+    if options:
+        raise TypeError(f"options are for methods given by name or class; give them to {method!r} itself")
+    optimizer: Optimizer[Any] = method
+    return optimizer
+
+
+def _auto(differentiable: bool, lower: Tensor, upper: Tensor) -> Optimizer[Any]:
+    """Choose simply: evolution explores a box, Rprop (which has no learning rate to tune) goes down."""
+    from hybridopt.conditions import AnyOf, SmallGradient, Stalled, Steps
+    from hybridopt.evolution import GeneticAlgorithm
+    from hybridopt.gradient import TorchGradient
+    from hybridopt.hybrid import Alternate
+
+    if not differentiable:
+        return GeneticAlgorithm()
+    tiny = 1e-12 if lower.dtype == torch.float64 else 1e-7
+    descent = TorchGradient(torch.optim.Rprop, step_sizes=(tiny, 50.0), population_size=5)
+    if not torch.isfinite(upper - lower).all():
+        return TorchGradient(torch.optim.Rprop, step_sizes=(tiny, 50.0))
+    arrived = AnyOf(SmallGradient(1e-8), Stalled(30, rtol=1e-6))
+    return Alternate([GeneticAlgorithm(population_size=40), descent], switch=[Steps(10), arrived])

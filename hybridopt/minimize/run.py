@@ -1,0 +1,232 @@
+"""One run of `minimize`: what may end it, who looks on, and what it returns."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hybridopt import checkpoint as checkpoints
+from hybridopt.conditions import Condition, SmallGradient, Stalled, Target, Trace
+from hybridopt.core import Evaluation, Optimizer, Query
+from hybridopt.evaluate import Evaluator
+from hybridopt.loop import Progress, advance, begin, better
+from hybridopt.minimize.arguments import Limits
+from hybridopt.minimize.gradcheck import check_gradient
+from hybridopt.minimize.watching import adapt, progress_bar
+
+if TYPE_CHECKING:
+    from scipy.optimize import OptimizeResult
+
+logger = logging.getLogger(__name__)
+
+CONVERGED, TARGET, BUDGET, TIME, CALLBACK, INTERRUPTED, STALLED, FAILED = range(8)
+MESSAGES = {
+    CONVERGED: "Converged: no component of the projected gradient is larger than tol.",
+    TARGET: "The target value was reached.",
+    BUDGET: "The budget max_evals is spent.",
+    TIME: "max_time is over.",
+    CALLBACK: "The callback raised StopIteration.",
+    INTERRUPTED: "Interrupted by the user.",
+    STALLED: "The best value no longer falls, but the gradient is not small.",
+    FAILED: "fun raised an exception.",
+}
+STALL_STEPS = 1000
+LOCAL_CAP = 100_000
+SAVE_SECONDS = 10.0
+CANDIDATES = 10
+
+
+class Run:
+    """One run; `start` it, let it go `to_the_end`.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    evaluate : Evaluator
+    limits : Limits
+    check_grad : bool
+        Hold the first gradient against differences.
+    """
+
+    progress: Progress[Any]
+
+    def __init__(
+        self, optimizer: Optimizer[Any], evaluate: Evaluator, limits: Limits, *, check_grad: bool
+    ) -> None:
+        self.optimizer = optimizer
+        self.evaluate = evaluate
+        self.sampled = evaluate.objective.sampled
+        self.unchecked = check_grad and optimizer.traits.order > 0
+        self.max_evals = self._budget(limits)
+        self.deadline = time.monotonic() + limits.max_time
+        self.ends = list(self._ends(limits))
+
+    def watch(self, callback: Callable[..., Any] | None, bar: bool, *, as_tensor: bool) -> None:
+        """Name who looks on, and whether they want tensors."""
+        self.callback = adapt(callback)
+        self.bar = bar
+        self.as_tensor = as_tensor
+
+    def start(self, x: Tensor, value: Tensor, path: str | os.PathLike[str] | None, words: str) -> None:
+        """Begin at rows x, the first of which has this value, or go on from a checkpoint."""
+        self.path = path
+        self.words = words
+        self.saved = time.monotonic()
+        conditions = [condition for condition, _ in self.ends]
+        if path is not None and os.path.exists(path):
+            progress = checkpoints.load(path, run=words)
+            self.progress = replace(progress, trace=progress.trace.widened(*conditions))
+            self.unchecked = False
+            return
+        evaluate = self.evaluate
+        state = self.optimizer.init(x, evaluate.lower, evaluate.upper, seed=evaluate.seed)
+        self.progress = begin(state, Trace.for_conditions(*conditions))
+        self._book(Evaluation(x[:1], torch.where(torch.isfinite(value), value, torch.inf)), "probe")
+
+    def to_the_end(self) -> OptimizeResult:
+        """Run, save, report."""
+        try:
+            with progress_bar(self.bar, self.max_evals) as show:
+                status = self._steps(show)
+            self._save()
+            self._finish(status)
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+            self._save()
+        except Exception as error:
+            self._save()
+            with contextlib.suppress(AttributeError):
+                error.best_so_far = self._result(FAILED)  # type: ignore[attr-defined]
+            error.add_note(
+                f"hybridopt: the best value so far is {self.progress.best_value:.9g}, after "
+                f"{self.progress.ledger.cost} units; the result is the exception's best_so_far"
+            )
+            raise
+        logger.info("%s Best value %g", MESSAGES[status], self.progress.best_value)
+        return self._result(status)
+
+    # --- what ends a run
+
+    def _budget(self, limits: Limits) -> float:
+        dim = len(self.evaluate.lower)
+        if limits.max_evals is not None:
+            return limits.max_evals
+        if self.optimizer.traits.scope == "local":
+            return max(LOCAL_CAP, 1000 * dim)
+        return math.inf if limits.any else 1000 * dim
+
+    def _ends(self, limits: Limits) -> list[tuple[Condition, int]]:
+        """Conditions and the status each gives."""
+        ends: list[tuple[Condition, int]] = []
+        traits = self.optimizer.traits
+        local = traits.scope == "local"
+        if limits.target is not None:
+            ends.append((Target(limits.target), TARGET))
+        if self.sampled:  # a batch's gradient says nothing of a stationary point
+            return ends
+        settles = local and not traits.stochastic  # noise is there to leave stationary points
+        if traits.order and (settles or limits.tol is not None):
+            default = 1e-6 if self.evaluate.lower.dtype == torch.float64 else 1e-3
+            ends.append((SmallGradient(default if limits.tol is None else limits.tol), CONVERGED))
+        if local:
+            ends.append((Stalled(STALL_STEPS, rtol=0.0), STALLED))
+        return ends
+
+    def _status(self) -> int | None:
+        for condition, status in self.ends:
+            if condition(self.progress.trace):
+                return status
+        if self._left() <= 0:
+            return BUDGET
+        return TIME if time.monotonic() > self.deadline else None
+
+    def _left(self) -> float:
+        """Units that queries may still spend; the last look at all data is kept back."""
+        reserve = 1 + min(CANDIDATES, len(self.progress.state.value)) if self.sampled else 0
+        return self.max_evals - self.progress.ledger.cost - reserve
+
+    # --- the run
+
+    def _steps(self, show: Callable[[Progress[Any]], None]) -> int:
+        """Ask, evaluate, tell until something ends it; returns the status."""
+        while (status := self._status()) is None:
+            query = self.optimizer.ask(self.progress.state)
+            if query.cost > self._left():
+                return BUDGET
+            evaluation = self.evaluate(query)
+            if self.unchecked and evaluation.grad is not None:
+                self._check(query, evaluation)
+            self.progress = advance(self.optimizer, self.progress, evaluation)
+            show(self.progress)
+            if time.monotonic() > self.saved + SAVE_SECONDS:
+                self._save()
+            try:
+                self.callback(self._report)
+            except StopIteration:
+                return CALLBACK
+        return status
+
+    def _check(self, query: Query, evaluation: Evaluation) -> None:
+        """Hold the first gradient against differences, where the budget has room for that."""
+        self.unchecked = False
+        if self._left() >= query.cost + 2:
+            check_gradient(self.evaluate, query, evaluation, lambda paid: self._book(paid, "gradient check"))
+
+    def _finish(self, status: int) -> None:
+        """Spend what is left of a budget too small for a batch; judge sampled bests on all data."""
+        state = self.progress.state
+        if status == BUDGET and (left := self._left()) > 0:
+            query = self.optimizer.ask(state)
+            self._book(self.evaluate(Query(query.x[: int(left)], 0, query.sample)), "rest")
+        if self.sampled:
+            rows = torch.topk(state.value, min(CANDIDATES, len(state.value)), largest=False).indices
+            rows = torch.cat([self.progress.best_x[None], state.x[rows]])
+            self.progress = replace(self.progress, best_value=math.inf, best_grad=None)
+            self._book(self.evaluate(Query(rows, 0, -1)), "all data")
+
+    def _book(self, evaluation: Evaluation, phase: str) -> None:
+        """Pay for an evaluation that the optimizer isn't told of; keep its best."""
+        progress = better(self.progress, evaluation)
+        self.progress = replace(progress, ledger=progress.ledger.charge(evaluation, phase))
+
+    def _save(self) -> None:
+        if self.path is not None:
+            checkpoints.save(self.path, self.progress, run=self.words)
+            logger.info("saved %s at %d units", self.path, self.progress.ledger.cost)
+        self.saved = time.monotonic()
+
+    # --- what it returns
+
+    def _report(self) -> OptimizeResult:
+        """Where the run stands."""
+        from scipy.optimize import OptimizeResult
+
+        progress = self.progress
+        grad = progress.best_grad
+        return OptimizeResult(
+            x=self._out(progress.best_x),
+            fun=progress.best_value,
+            jac=None if grad is None else self._out(grad),
+            nfev=progress.ledger.values,
+            njev=progress.ledger.grads,
+            nit=progress.state.step,
+            seed=progress.state.seed,
+            ledger=progress.ledger,
+        )
+
+    def _result(self, status: int) -> OptimizeResult:
+        result = self._report()
+        result.update(success=status in (CONVERGED, TARGET), status=status, message=MESSAGES[status])
+        return result
+
+    def _out(self, tensor: Tensor) -> Any:
+        return tensor.clone() if self.as_tensor else tensor.cpu().numpy().copy()
