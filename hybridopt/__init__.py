@@ -7,16 +7,19 @@ scripts, and the command `hybridopt run` for experiments.
 
 from hybridopt import optim, problems
 from hybridopt._version import __version__
+from hybridopt.checkpoint import CheckpointError
 from hybridopt.evolution import GeneticAlgorithm
 from hybridopt.gradient import GradientNoise, PerturbedDescent, TorchGradient
 from hybridopt.hybrid import Alternate
-from hybridopt.minimize import minimize
+from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
 
 __all__ = [
     "Alternate",
+    "CheckpointError",
     "EmpiricalRisk",
     "GeneticAlgorithm",
+    "GradientMismatchError",
     "GradientNoise",
     "PerturbedDescent",
     "TorchGradient",

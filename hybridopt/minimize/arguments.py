@@ -160,7 +160,8 @@ def _pairs(bounds: Any) -> np.ndarray:
     """Bounds of any accepted kind as an array, (dim, 2) or (2,); None in a pair means free."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
         lower, upper = np.broadcast_arrays(np.asarray(bounds.lb, float), np.asarray(bounds.ub, float))
-        return np.stack([lower, upper], -1)
+        pairs = np.stack([lower, upper], -1)
+        return pairs[0] if len(pairs) == 1 else pairs
     if isinstance(bounds, Tensor):
         return bounds.detach().cpu().double().numpy()
     rows = [bounds] if _is_pair(bounds) else list(bounds)

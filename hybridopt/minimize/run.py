@@ -65,7 +65,7 @@ class Run:
         self.optimizer = optimizer
         self.evaluate = evaluate
         self.sampled = evaluate.objective.sampled
-        self.unchecked = check_grad and optimizer.traits.order > 0
+        self.check_grad = check_grad
         self.max_evals = self._budget(limits)
         self.deadline = time.monotonic() + limits.max_time
         self.ends = list(self._ends(limits))
@@ -85,7 +85,6 @@ class Run:
         if path is not None and os.path.exists(path):
             progress = checkpoints.load(path, run=words)
             self.progress = replace(progress, trace=progress.trace.widened(*conditions))
-            self.unchecked = False
             return
         evaluate = self.evaluate
         state = self.optimizer.init(x, evaluate.lower, evaluate.upper, seed=evaluate.seed)
@@ -160,11 +159,12 @@ class Run:
         """Ask, evaluate, tell until something ends it; returns the status."""
         while (status := self._status()) is None:
             query = self.optimizer.ask(self.progress.state)
-            if query.cost > self._left():
+            check = self.check_grad and query.order > 0 and not self.progress.ledger.grads
+            if query.cost + 2 * check > self._left():
                 return BUDGET
             evaluation = self.evaluate(query)
-            if self.unchecked and evaluation.grad is not None:
-                self._check(query, evaluation)
+            if check:
+                check_gradient(self.evaluate, query, evaluation, self._pay_check)
             self.progress = advance(self.optimizer, self.progress, evaluation)
             show(self.progress)
             if time.monotonic() > self.saved + SAVE_SECONDS:
@@ -174,12 +174,6 @@ class Run:
             except StopIteration:
                 return CALLBACK
         return status
-
-    def _check(self, query: Query, evaluation: Evaluation) -> None:
-        """Hold the first gradient against differences, where the budget has room for that."""
-        self.unchecked = False
-        if self._left() >= query.cost + 2:
-            check_gradient(self.evaluate, query, evaluation, lambda paid: self._book(paid, "gradient check"))
 
     def _finish(self, status: int) -> None:
         """Spend what is left of a budget too small for a batch; judge sampled bests on all data."""
@@ -197,6 +191,9 @@ class Run:
         """Pay for an evaluation that the optimizer isn't told of; keep its best."""
         progress = better(self.progress, evaluation)
         self.progress = replace(progress, ledger=progress.ledger.charge(evaluation, phase))
+
+    def _pay_check(self, evaluation: Evaluation) -> None:
+        self._book(evaluation, "gradient check")
 
     def _save(self) -> None:
         if self.path is not None:
@@ -225,7 +222,10 @@ class Run:
 
     def _result(self, status: int) -> OptimizeResult:
         result = self._report()
-        result.update(success=status in (CONVERGED, TARGET), status=status, message=MESSAGES[status])
+        message = MESSAGES[status]
+        if math.isinf(result.fun):
+            message += " No finite value was found; evaluate fun at x0 and at points nearby."
+        result.update(success=status in (CONVERGED, TARGET), status=status, message=message)
         return result
 
     def _out(self, tensor: Tensor) -> Any:

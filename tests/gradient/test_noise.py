@@ -54,7 +54,9 @@ def test_perturbations_are_uniform_in_the_ball_and_wait_their_turn():
         lengths.append((method.ask(state).x - before).norm(dim=1))
     assert [bool((length > 0).all()) for length in lengths] == [True, False, False, True, False, False]
     assert float(lengths[0].max()) <= 2.0
-    assert float((lengths[0] < 2.0 * 0.5**0.5).double().mean()) == pytest.approx(0.5, abs=0.03)  # half the area
+    assert float((lengths[0] < 2.0 * 0.5**0.5).double().mean()) == pytest.approx(
+        0.5, abs=0.03
+    )  # half the area
 
 
 @pytest.mark.parametrize("options", [{"eta": 0.0}, {"gamma": -1.0}])

@@ -1,0 +1,184 @@
+"""The command: output, exit codes, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hybridopt import __version__
+from hybridopt.cli import app
+
+CONFIG = """\
+title: A test
+seeds: 2
+comparisons:
+  - budget: 400
+    problems:
+      - {name: sphere, dim: 2}
+    optimizers:
+      descent: {name: sgd, lr: 0.2}
+      evolution: {name: genetic, population_size: 10}
+"""
+COMMAND = [sys.executable, "-c", "from hybridopt.cli import main; main()"]
+UNRELIABLE = Path(__file__).parent / "runs"
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "it.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_version_is_printed():
+    result = call("--version")
+    assert result.exit_code == 0
+    assert result.stdout == f"hybridopt {__version__}\n"
+
+
+def test_version_loads_nothing_heavy():
+    code = (
+        "import sys\nfrom hybridopt.cli import main\nsys.argv = ['hybridopt', '--version']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'sklearn', 'deap', 'scipy', 'scipy.stats', 'pydantic', 'yaml'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_list_names_optimizers_and_problems():
+    everything = call("list").stdout
+    assert "optimizers:" in everything
+    assert "problems:" in everything
+    assert "genetic" in call("list", "optimizers").stdout
+    problems = call("list", "problems").stdout
+    assert "rastrigin" in problems
+    assert "digits_mlp" in problems
+    assert "genetic " not in problems
+
+
+def test_run_prints_a_table_and_who_won(config):
+    result = call("run", config, "--jobs", 1)
+    assert result.exit_code == 0, result.output
+    assert "A test: 4 runs" in result.stdout
+    assert "sphere-2" in result.stdout
+    assert "can't be told apart with 2 seeds" in result.stdout
+
+
+def test_seeds_on_the_command_line_replace_those_of_the_file(config):
+    result = call("run", config, "--jobs", 1, "--seeds", 4)
+    assert "A test: 8 runs" in result.stdout
+    assert "sphere-2: descent (4/4 solved" in result.stdout
+
+
+def test_a_failing_run_is_told_at_the_end_and_by_the_exit_code(config, monkeypatch):
+    monkeypatch.syspath_prepend(UNRELIABLE)
+    config.write_text(CONFIG.replace("name: sphere", "name: 'unreliable:failing'"))
+    result = call("run", config, "--jobs", 1)
+    assert result.exit_code == 1
+    assert "failed: unreliable:failing-2, descent, seed 1: RuntimeError: odd seed" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (CONFIG.replace("genetic", "genetc"), "did you mean 'genetic'"),
+        (CONFIG.replace("budget: 400", "budget: -1"), "line 4, comparisons[0].budget: got -1"),
+        ("title: [", "not valid YAML"),
+    ],
+)
+def test_a_bad_config_ends_with_code_2_and_nothing_is_started(text, part, config, monkeypatch):
+    monkeypatch.setattr("hybridopt.runs.runner.run", lambda *_: pytest.fail("started"))
+    config.write_text(text)
+    result = call("run", config)
+    assert result.exit_code == 2
+    assert part in result.stderr
+    assert str(config) in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_an_unknown_file_ends_with_code_2(tmp_path):
+    result = call("run", tmp_path / "no.yaml")
+    assert result.exit_code == 2
+    assert "no.yaml: can't be read (No such file or directory)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("list", "wonders"), ("run", "x", "--seeds", "0"), ("walk",)]
+)
+def test_wrong_use_ends_with_code_2(arguments):
+    assert call(*arguments).exit_code == 2
+
+
+def test_ctrl_c_prints_what_was_finished_and_ends_with_code_130(config, monkeypatch):
+    from hybridopt.runs import runner
+
+    real = runner.run
+
+    def interrupted(work, jobs):
+        yield from real(work[:2], 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hybridopt.runs.runner.run", interrupted)
+    result = call("run", config)
+    assert result.exit_code == 130
+    assert "descent" in result.stdout
+    assert "interrupted: 2 of 4 runs were finished" in result.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
+def test_ctrl_c_in_a_terminal_ends_all_processes_quietly_with_code_130(config, tmp_path):
+    endless = "- {name: 'unreliable:endless', dim: 2}"
+    text = CONFIG.replace("seeds: 2", "seeds: [0, 1]").replace("- {name: sphere, dim: 2}", endless)
+    config.write_text(text.replace("      evolution: {name: genetic, population_size: 10}\n", ""))
+    environment = {**os.environ, "PYTHONPATH": str(UNRELIABLE), "HYBRIDOPT_TEST_FOLDER": str(tmp_path)}
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(config), "--jobs", "2"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(tmp_path / "begun-0", tmp_path / "begun-1")
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err == ""
+    assert "interrupted: 0 of 2 runs were finished" in out
+    with pytest.raises(ProcessLookupError):
+        wait_until_gone(process.pid)
+
+
+def test_output_is_plain_where_there_is_no_terminal(config):
+    result = subprocess.run(
+        [*COMMAND, "run", str(config), "--jobs", "2"], capture_output=True, text=True, check=True
+    )
+    assert "\x1b" not in result.stdout
+    assert result.stderr == ""
+    assert "sphere-2" in result.stdout
+
+
+def wait_for(*files):
+    until = time.monotonic() + 30
+    while not all(file.exists() for file in files):
+        assert time.monotonic() < until, "the runs did not begin"
+        time.sleep(0.05)
+
+
+def wait_until_gone(group):
+    """Raise ProcessLookupError as soon as no process of the group is left."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        os.killpg(group, 0)
+        time.sleep(0.05)

@@ -1,0 +1,116 @@
+"""Conditions see a short trace and nothing else."""
+
+import math
+
+import pytest
+import torch
+
+from hybridopt.conditions import (
+    AllOf,
+    AnyOf,
+    Budget,
+    LowDiversity,
+    SmallGradient,
+    Stalled,
+    Steps,
+    Target,
+    Trace,
+)
+from hybridopt.core import Evaluation, State
+
+
+def state(dim=2, lower=-math.inf, upper=math.inf):
+    full = torch.full((dim,), 1.0, dtype=torch.float64)
+    x = torch.zeros(1, dim, dtype=torch.float64)
+    return State(x, x[:, 0], lower * full, upper * full, seed=0, step=0)
+
+
+def evaluation(value, x=((0.0, 0.0),), grad=None):
+    tensors = [None if t is None else torch.tensor(t, dtype=torch.float64) for t in (x, value, grad)]
+    return Evaluation(*tensors)
+
+
+def traced(values, trace=None, **options):
+    trace = trace or Trace()
+    for value in values:
+        trace = trace.record(state(), evaluation([value], **options))
+    return trace
+
+
+def test_trace_keeps_the_best_the_cost_and_no_more_than_its_window():
+    trace = traced([3, 1, 2], Trace(window=2))
+    assert trace.best == (1, 1)
+    assert trace.cost == (2, 3)
+    assert trace.steps == 3
+
+
+def test_gradient_norm_is_that_of_the_projected_gradient_of_the_worst_row():
+    x, grad = [[0.0, 0.5], [1.0, 0.5]], [[2.0, 0.0], [-3.0, 0.125]]
+    trace = Trace().record(state(lower=0, upper=1), evaluation([0.0, 1.0], x, grad))
+    assert trace.grad_norm == (0.125,)  # the first components push against the bounds
+
+
+def test_gradient_that_is_not_finite_is_never_small():
+    trace = traced([0.0], grad=[[math.nan, math.nan]])
+    assert not SmallGradient(1e9)(trace)
+    assert not SmallGradient(1e9)(traced([0.0]))
+
+
+def test_diversity_is_measured_only_where_a_condition_reads_it():
+    rows = evaluation([0.0, 0.0], [[0.0, 0.0], [2.0, 2.0]])
+    box = state(lower=0, upper=10)
+    assert math.isnan(Trace.for_conditions(Steps(3)).record(box, rows).diversity[0])
+    assert Trace.for_conditions(LowDiversity()).record(box, rows).diversity[0] == pytest.approx(0.1)
+    assert Trace.for_conditions(AnyOf(Steps(3), LowDiversity())).reads_diversity
+
+
+def test_one_row_has_no_diversity_to_lose():
+    assert not LowDiversity(1.0)(traced([0.0]))
+
+
+@pytest.mark.parametrize(
+    ("condition", "no", "yes"),
+    [
+        (Budget(3), [1, 1], [1, 1, 1]),
+        (Steps(2), [1], [1, 1]),
+        (Target(0.5), [2, 1], [2, 0.5]),
+        (Stalled(2), [3, 2, 1], [3, 2, 2, 2]),
+        (Stalled(2, rtol=0.1), [10, 9.5, 8.9], [10, 9.5, 9.1]),
+        (Stalled(2), [math.inf, math.inf, 1], [math.inf] * 3),
+        (AllOf(Steps(2), Target(1)), [1], [1, 1]),
+        (AnyOf(Steps(2), Target(0)), [1], [1, 1]),
+    ],
+)
+def test_condition_fires_when_it_should_and_not_before(condition, no, yes):
+    assert not condition(traced(no))
+    assert condition(traced(yes))
+
+
+def test_empty_trace_fires_nothing():
+    conditions = (Budget(1), Steps(1), Target(0), Stalled(1), SmallGradient(), LowDiversity())
+    assert not any(condition(Trace()) for condition in conditions)
+
+
+def test_window_is_as_long_as_the_longest_memory():
+    assert Trace.for_conditions(AnyOf(Stalled(500), Steps(3)), Stalled(7)).window == 501
+    assert Trace.for_conditions(lambda trace: False).window == 128
+    assert Trace(window=2).widened(Stalled(9)).window == 10
+
+
+@pytest.mark.parametrize("make", [lambda: Budget(0), lambda: Steps(-1), lambda: Stalled(0)])
+def test_counts_must_be_positive(make):
+    with pytest.raises(ValueError, match="must be positive"):
+        make()
+
+
+def test_combining_nothing_or_numbers_is_an_error():
+    with pytest.raises(TypeError, match="takes one or more conditions"):
+        AnyOf()
+    with pytest.raises(TypeError, match="takes one or more conditions"):
+        AllOf(Steps(1), 3)
+
+
+def test_conditions_compare_and_print_by_their_content():
+    assert AnyOf(Steps(1), Target(2.0)) == AnyOf(Steps(1), Target(2.0))
+    assert repr(AllOf(Steps(1))) == "AllOf(Steps(count=1))"
+    assert len({AnyOf(Steps(1)), AnyOf(Steps(1)), AllOf(Steps(1))}) == 2
