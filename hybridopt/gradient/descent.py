@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -121,10 +121,11 @@ class TorchGradient:
 
     @property
     def traits(self) -> Traits:
-        """Local, deterministic; shifts with the problem unless weight decay pulls to the origin."""
-        decay = inspect.signature(self.base).parameters.get("weight_decay")
-        weight_decay = self.options.get("weight_decay", decay.default if decay else 0)
-        return Traits(order=1, shift_equivariant=not weight_decay)
+        """Local, deterministic; shifts with the problem unless a decay (ASGD's too) pulls to the origin."""
+        known = inspect.signature(self.base).parameters
+        names = known.keys() & {"weight_decay", "lambd"}
+        decays = any(self.options.get(name, known[name].default) for name in names)
+        return Traits(order=1, shift_equivariant=not decays)
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> TorchGradientState:
         x = project(fill(x, self.population_size or x.shape[0], lower, upper, seed), lower, upper)
@@ -136,17 +137,23 @@ class TorchGradient:
 
     def tell(self, state: TorchGradientState, evaluation: Evaluation) -> TorchGradientState:
         assert evaluation.grad is not None
-        good = ~torch.isnan(evaluation.grad).any(1)
-        x = torch.where(good[:, None], evaluation.x, state.x)
-        value = torch.where(good, evaluation.value, state.value)
-        grad = torch.where(good[:, None], evaluation.grad, 0.0)
-        stepped, buffers = self._step(evaluation.x, grad, state)
-        pending = torch.where(good[:, None], stepped, _retreat(state, evaluation.x))
-        return replace(
-            state,
-            x=x,
-            value=value,
-            step=state.step + 1,
+        x, value, grad = evaluation.x, evaluation.value, evaluation.grad
+        bad = torch.isnan(grad).any(1)
+        some_bad = bool(bad.any())
+        if some_bad:
+            x = torch.where(bad[:, None], state.x, x)
+            value = torch.where(bad, state.value, value)
+            grad = torch.where(bad[:, None], 0.0, grad)
+        pending, buffers = self._step(evaluation.x, grad, state)
+        if some_bad:
+            pending = torch.where(bad[:, None], _retreat(state, evaluation.x), pending)
+        return TorchGradientState(
+            x,
+            value,
+            state.lower,
+            state.upper,
+            state.seed,
+            state.step + 1,
             pending=project(pending, state.lower, state.upper),
             buffers=buffers,
         )

@@ -6,6 +6,7 @@ So the scheduler runs once on a leaf of one number, and what it sets at each ste
 
 from __future__ import annotations
 
+import math
 import threading
 import warnings
 from collections.abc import Mapping
@@ -103,15 +104,14 @@ class _Table:
         return self.rows[step]
 
     def _extend(self, length: int) -> None:
+        """More rows; a schedule of fixed length (OneCycleLR) keeps its last one when it is over."""
+        end = getattr(self.scheduler, "total_steps", math.inf)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*lr_scheduler.step.* before .*optimizer.step")
-            while len(self.rows) < length:
-                try:
-                    self.scheduler.step()
-                except ValueError:  # a schedule of fixed length (OneCycleLR) is over: it keeps its last row
-                    self.rows += [self.rows[-1]] * (length - len(self.rows))
-                    return
+            while len(self.rows) < min(length, end):
+                self.scheduler.step()
                 self.rows.append(self._read())
+        self.rows += [self.rows[-1]] * (length - len(self.rows))
 
 
 def _rebuild(scheduler: type[torch.optim.lr_scheduler.LRScheduler], options: dict[str, Any]) -> Replay:
