@@ -5,9 +5,10 @@ What only one command needs is imported by it: `hybridopt --version` waits for n
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +18,10 @@ from hybridopt._version import __version__
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress
 
     from hybridopt.runs.cell import Cell, Run
+    from hybridopt.runs.config import Experiment
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
@@ -106,7 +109,6 @@ def _run(path: Path, seeds: int | None, jobs: int | None) -> int:
     from hybridopt.runs.cell import cells
     from hybridopt.runs.config import load
     from hybridopt.runs.runner import default_jobs, in_order
-    from hybridopt.runs.table import report
 
     experiment = load(path)
     if seeds is not None:
@@ -116,11 +118,21 @@ def _run(path: Path, seeds: int | None, jobs: int | None) -> int:
     console.print(f"{experiment.title}: {len(work)} runs", markup=False)
     done: list[Run] = []
     interrupted = _collect(work, jobs or default_jobs(), console, done)
-    console.print(report(experiment, in_order(done, work)))
+    _report(experiment, in_order(done, work), console)
     if interrupted:
         console.print(f"interrupted: {len(done)} of {len(work)} runs were finished", markup=False)
         return INTERRUPTED
     return FAILED if any(result.error for result in done) else 0
+
+
+def _report(experiment: Experiment, runs: Sequence[Run], console: Console) -> None:
+    """Print tables, who won where, and what failed."""
+    from hybridopt.runs.table import failures, tables, verdicts
+
+    for table in tables(experiment, runs):
+        console.print(table)
+    for line in (*verdicts(experiment, runs), *failures(runs)):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _collect(work: Sequence[Cell], jobs: int, console: Console, done: list[Run]) -> bool:
@@ -128,20 +140,22 @@ def _collect(work: Sequence[Cell], jobs: int, console: Console, done: list[Run])
     from hybridopt.runs.runner import run
 
     try:
-        for result in _with_bar(run(work, jobs), len(work), console):
-            done.append(result)
+        with _bar(console) as bar, contextlib.closing(run(work, jobs)) as results:
+            shown = bar.add_task("runs", total=len(work))
+            for result in results:
+                done.append(result)
+                bar.advance(shown)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _with_bar(results: Iterator[Run], total: int, console: Console) -> Iterator[Run]:
-    """The same results, with a progress bar where there is a terminal to show it."""
+def _bar(console: Console) -> Progress:
+    """A bar of finished runs and the time left; none where no terminal can show it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(results, total=total)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _console() -> Console:

@@ -36,8 +36,8 @@ class Objective(Protocol):
         """Whether a sample is less than all data."""
 
     @property
-    def differentiable(self) -> bool:
-        """Whether it can answer queries of order 1."""
+    def order(self) -> int:
+        """The highest order of queries it can answer."""
 
     @property
     def eps(self) -> float:
@@ -79,12 +79,14 @@ class Evaluator:
         self.seed = seed
         self.executor = executor
         self.workers = workers
+        flat = bool((lower == lower[0]).all() & (upper == upper[0]).all())
+        self._cube = (float(lower[0]), float(upper[0])) if flat else None
 
     def __call__(self, query: Query) -> Evaluation:
         """Evaluate every row in one call of the objective (one a worker, with an executor)."""
         self._check(query)
         value, grad, hvp = self._answer(query)
-        value = torch.where(torch.isfinite(value), value, torch.inf)
+        value = value.nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=torch.inf)
         if grad is not None:
             finite = torch.isfinite(value) & torch.isfinite(grad).all(1)
             grad = torch.where(finite[:, None], grad, torch.nan)
@@ -92,7 +94,11 @@ class Evaluator:
 
     def _check(self, query: Query) -> None:
         x = query.x
-        if not ((x.amin(0) >= self.lower).all() and (x.amax(0) <= self.upper).all()):
+        if self._cube is not None:  # one pair of bounds for all: quicker, and the usual case
+            inside = float(x.amin()) >= self._cube[0] and float(x.amax()) <= self._cube[1]
+        else:
+            inside = bool(((x.amin(0) >= self.lower) & (x.amax(0) <= self.upper)).all())
+        if not inside:
             raise ValueError(
                 "the optimizer asked for points outside the bounds (or NaN); expected every row inside: "
                 "repair them in `ask`, e.g. with hybridopt.core.project"

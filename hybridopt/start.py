@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from hybridopt.core import project
 from hybridopt.rng import generator
 
 
@@ -48,10 +49,10 @@ def fill(x: Tensor, count: int, lower: Tensor, upper: Tensor, seed: int) -> Tens
     if missing <= 0:
         return x[:count].clone()
     g = generator(seed, "fill", device=x.device)
-    shape = (missing, x.shape[1])
-    uniform = torch.rand(shape, generator=g, dtype=x.dtype, device=x.device)
-    normal = torch.randn(shape, generator=g, dtype=x.dtype, device=x.device)
-    width = widths(x[0], lower, upper)
-    inside = torch.isfinite(upper - lower)
-    new = torch.where(inside, torch.where(inside, lower, 0.0) + uniform * width, x[0] + normal * width)
-    return torch.cat([x, project(new, lower, upper)])
+    kind: dict[str, Any] = {"generator": g, "dtype": x.dtype, "device": x.device}
+    finite = torch.isfinite(upper - lower)
+    new = torch.rand(missing, x.shape[1], **kind)
+    if not bool(finite.all()):
+        new = torch.where(finite, new, torch.randn(missing, x.shape[1], **kind))
+    new.mul_(widths(x[0], lower, upper)).add_(torch.where(finite, lower, x[0]))
+    return torch.cat([x, new.clamp_(lower, upper)])

@@ -122,7 +122,7 @@ def minimize(
     seed = parse_seed(seed, checkpoint)
     x, lower, upper = parse_start_and_bounds(x0, bounds, seed)
     objective, value = resolve(fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1])
-    optimizer = choose(method, dict(options or {}), objective.differentiable, lower, upper)
+    optimizer = choose(method, dict(options or {}), objective.order > 0, lower, upper)
     evaluate = Evaluator(objective, lower, upper, seed=seed, executor=executor)
     run = Run(optimizer, evaluate, limits, check_grad=check_grad)
     run.watch(callback, progress, as_tensor=isinstance(x0, Tensor))

@@ -38,7 +38,6 @@ class TorchObjective:
     """
 
     sampled = False
-    differentiable = True
 
     def __init__(self, fun: Function, args: tuple[Any, ...], vectorized: bool, jac: Function | None) -> None:
         self.fun = fun
@@ -47,6 +46,7 @@ class TorchObjective:
         self.jac = jac
         self.draws = False
         self.row_by_row = False
+        self.order = 2 if jac is None else 1
         self.eps = 0.0  # rounding of the values, which may be of another dtype than x
 
     def answer(self, query: Query, seed: int) -> Answer:
@@ -114,14 +114,10 @@ class NumpyObjective:
         self.args = args
         self.vectorized = vectorized
         self.jac = jac or None
+        self.order = 0 if self.jac is None else 1
         self.draws = False
         self.eps = float(np.finfo(float).eps)
         self.why_not_torch = ""
-
-    @property
-    def differentiable(self) -> bool:
-        """Whether there is a `jac`."""
-        return self.jac is not None
 
     def answer(self, query: Query, seed: int) -> Answer:
         """Value, and gradient by `jac`."""

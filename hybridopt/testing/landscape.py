@@ -20,7 +20,7 @@ class Landscape:
 
     draws = False
     sampled = False
-    differentiable = True
+    order = 2
     eps = 0.0
 
     def __init__(self, rows: Rows) -> None:

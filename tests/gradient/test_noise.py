@@ -25,7 +25,10 @@ def test_plain_descent_never_leaves_the_saddle():
     assert result.x.tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("method", [GradientNoise(), PerturbedDescent()])
+FAST = TorchGradient(torch.optim.SGD, lr=0.05)
+
+
+@pytest.mark.parametrize("method", [GradientNoise(FAST), PerturbedDescent(FAST)])
 def test_noise_leaves_the_saddle_on_every_seed(method):
     assert all(solved(method, seed) for seed in SEEDS)
 

@@ -1,0 +1,8 @@
+"""Methods that evolve a population of points from their values alone."""
+
+from hybridopt.evolution import operators
+from hybridopt.evolution.genetic import GeneticAlgorithm, GeneticState
+from hybridopt.evolution.operators import batched
+from hybridopt.evolution.toolbox import default_toolbox
+
+__all__ = ["GeneticAlgorithm", "GeneticState", "batched", "default_toolbox", "operators"]

@@ -1,0 +1,190 @@
+"""One run: one problem, one optimizer, one seed. It never raises: what goes wrong is its result."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+import hybridopt
+from hybridopt.minimize.run import INTERRUPTED
+from hybridopt.optim import FromEngine
+from hybridopt.problems import Problem, Task
+from hybridopt.rng import generator, global_generators, hash_seed
+from hybridopt.runs import build
+from hybridopt.runs.build import Spec
+from hybridopt.runs.config import Experiment
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be run, complete in itself: it can be sent to another process.
+
+    Attributes
+    ----------
+    comparison : int
+        Place of its comparison in the experiment.
+    problem : dict
+        As in the config.
+    label : str
+        Of the optimizer.
+    optimizer : dict
+        As in the config.
+    seed : int
+    budget : int
+        Units of the ledger.
+    tolerance : float
+        How far above the known minimum a function counts as solved.
+    """
+
+    comparison: int
+    problem: Spec
+    label: str
+    optimizer: Spec
+    seed: int
+    budget: int
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """What came of a cell.
+
+    Attributes
+    ----------
+    cell : Cell
+    metrics : dict of str to float
+        For functions `value`, and `gap` above the known minimum; for networks `train_loss`, `test_loss`,
+        `test_accuracy`. Empty where the run failed.
+    solved : bool, optional
+        Whether the gap is within the tolerance; None where that can't be said.
+    cost : int
+        Units spent.
+    seconds : float
+    message : str
+        How it ended.
+    error : str, optional
+        Traceback of a run that failed.
+    """
+
+    cell: Cell
+    metrics: dict[str, float] = field(default_factory=dict)
+    solved: bool | None = None
+    cost: int = 0
+    seconds: float = 0.0
+    message: str = ""
+    error: str | None = None
+
+
+def cells(experiment: Experiment) -> Iterator[Cell]:
+    """Yield all runs of an experiment, seed by seed, so that a part of them is a fair sample."""
+    for seed in experiment.seeds:
+        for place, comparison in enumerate(experiment.comparisons):
+            for problem in comparison.problems:
+                for label, optimizer in comparison.optimizers.items():
+                    yield Cell(
+                        place, problem, label, optimizer, seed, comparison.budget, experiment.tolerance
+                    )
+
+
+def run_cell(cell: Cell) -> Run:
+    """Run one cell, and record an exception as its result."""
+    began = time.perf_counter()
+    try:
+        run = _train(cell) if build.is_task(cell.problem) else _minimize(cell)
+    except Exception as error:
+        message = "".join(traceback.format_exception_only(error)).strip()
+        run = Run(cell, message=message, error=traceback.format_exc())
+    return Run(cell, run.metrics, run.solved, run.cost, time.perf_counter() - began, run.message, run.error)
+
+
+def start(problem: Problem, seed: int) -> Tensor:
+    """Where all optimizers begin with this seed: the problem's start, or uniform in the box; (dim,)."""
+    if problem.start is not None:
+        return problem.start
+    g = generator(seed, "start", problem.name)
+    share = torch.rand(problem.dim, generator=g, dtype=problem.lower.dtype)
+    return problem.lower + share * (problem.upper - problem.lower)
+
+
+def _minimize(cell: Cell) -> Run:
+    problem = build.problem(cell.problem, cell.seed)
+    result = hybridopt.minimize(
+        problem.fun,
+        start(problem, cell.seed),
+        bounds=problem.bounds,
+        method=build.engine(cell.optimizer),
+        vectorized=True,
+        max_evals=cell.budget,
+        seed=cell.seed,
+    )
+    if result.status == INTERRUPTED:  # the best so far is no result of this cell
+        raise KeyboardInterrupt
+    value = float(result.fun)
+    if problem.value is None:
+        return Run(cell, {"value": value}, None, result.ledger.cost, message=result.message)
+    gap = max(0.0, value - problem.value)  # rounding of the value at the minimum
+    return Run(
+        cell,
+        {"value": value, "gap": gap},
+        gap <= cell.tolerance,
+        result.ledger.cost,
+        message=result.message,
+    )
+
+
+def _train(cell: Cell) -> Run:
+    task = build.task(cell.problem, cell.seed)
+    model = task.model(cell.seed)
+    with global_generators(hash_seed(cell.seed, "train")):  # torch optimizers take their seeds from these
+        optimizer = build.trainer(cell.optimizer)(model.parameters())
+        closure = CountingClosure(task, model, gradients=_wants_gradients(optimizer))
+        for closure.batch in task.batches(cell.seed):
+            if closure.cost >= cell.budget:
+                break
+            optimizer.step(closure)  # type: ignore[arg-type]
+    metrics = task.metrics(model)
+    if not all(math.isfinite(number) for number in metrics.values()):
+        raise FloatingPointError(f"training diverged: {metrics}")
+    return Run(cell, metrics, None, closure.cost, message="budget spent")
+
+
+def _wants_gradients(optimizer: torch.optim.Optimizer) -> bool:
+    return not isinstance(optimizer, FromEngine) or optimizer.optimizer.traits.order > 0
+
+
+class CountingClosure:
+    """Loss of the present minibatch, and its gradients if wanted; counts what that costs.
+
+    A loss costs 1 unit, its gradient 1 more, whoever asks: so all torch optimizers pay the same prices.
+
+    Parameters
+    ----------
+    task : Task
+    model : nn.Module
+    gradients : bool
+    """
+
+    def __init__(self, task: Task, model: nn.Module, *, gradients: bool) -> None:
+        self.task = task
+        self.model = model
+        self.gradients = gradients
+        self.batch = (task.train_x, task.train_y)
+        self.cost = 0
+
+    def __call__(self) -> Tensor:
+        inputs, targets = self.batch
+        self.cost += 1
+        if not self.gradients:
+            with torch.no_grad():
+                return self.task.loss_fn(self.model(inputs), targets)
+        self.model.zero_grad()
+        loss = self.task.loss_fn(self.model(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.cost += 1
+        return loss
