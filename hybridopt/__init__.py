@@ -11,11 +11,13 @@ from hybridopt.checkpoint import CheckpointError
 from hybridopt.evolution import GeneticAlgorithm
 from hybridopt.gradient import GradientNoise, PerturbedDescent, TorchGradient
 from hybridopt.hybrid import Alternate
+from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
 
 __all__ = [
     "Alternate",
+    "Certificate",
     "CheckpointError",
     "EmpiricalRisk",
     "GeneticAlgorithm",
@@ -24,6 +26,8 @@ __all__ = [
     "PerturbedDescent",
     "TorchGradient",
     "__version__",
+    "certify",
+    "certify_model",
     "minimize",
     "optim",
     "problems",

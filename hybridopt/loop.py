@@ -74,6 +74,10 @@ class Progress(Generic[S]):
     ledger : Ledger
     trace : Trace
         Memory of the conditions that may stop the run.
+    seed : int
+        Of the run; that of the state changes when the run begins anew.
+    departures : int
+        How often the run left a saddle point and began anew.
     """
 
     state: S
@@ -82,11 +86,13 @@ class Progress(Generic[S]):
     best_grad: Tensor | None
     ledger: Ledger
     trace: Trace
+    seed: int
+    departures: int = 0
 
 
 def begin(state: S, trace: Trace) -> Progress[S]:
     """Progress of a run at which nothing has been evaluated yet."""
-    return Progress(state, state.x[0].clone(), float("inf"), None, Ledger(), trace)
+    return Progress(state, state.x[0].clone(), float("inf"), None, Ledger(), trace, state.seed)
 
 
 def better(progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
@@ -101,14 +107,11 @@ def better(progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
 
 def advance(optimizer: Optimizer[S], progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
     """Progress after one tell; the phase that asked for the points pays for them."""
-    progress = better(progress, evaluation)
-    return Progress(
-        optimizer.tell(progress.state, evaluation),
-        progress.best_x,
-        progress.best_value,
-        progress.best_grad,
-        progress.ledger.charge(evaluation, progress.state.phase),
-        progress.trace.record(progress.state, evaluation),
+    return replace(
+        better(progress, evaluation),
+        state=optimizer.tell(progress.state, evaluation),
+        ledger=progress.ledger.charge(evaluation, progress.state.phase or "search"),
+        trace=progress.trace.record(progress.state, evaluation),
     )
 
 

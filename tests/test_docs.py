@@ -25,6 +25,12 @@ def test_python_of_the_readme_runs(number, capsys):
     assert capsys.readouterr().out
 
 
+@pytest.mark.parametrize("number", range(2))
+def test_python_of_the_page_on_stationarity_runs(number, capsys):
+    exec(compile(blocks("docs/stationarity.md", "python")[number], "stationarity.md", "exec"), {})
+    assert "strict saddle" in capsys.readouterr().out
+
+
 def test_yaml_of_the_readme_is_a_valid_experiment(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text(blocks("README.md", "yaml")[0])

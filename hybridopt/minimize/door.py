@@ -11,10 +11,11 @@ from torch import Tensor
 
 from hybridopt import checkpoint as checkpoints
 from hybridopt.evaluate import Evaluator
-from hybridopt.minimize.arguments import parse_limits, parse_seed, parse_start_and_bounds
+from hybridopt.minimize.limits import parse_limits, parse_seed
 from hybridopt.minimize.methods import choose
 from hybridopt.minimize.run import Run
 from hybridopt.objectives.function import resolve
+from hybridopt.objectives.space import parse_start_and_bounds
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
@@ -96,9 +97,14 @@ def minimize(
     -------
     scipy.optimize.OptimizeResult
         `x` (a tensor if x0 was one), `fun`, `jac` (None where no gradient was taken at x), `nfev` and `njev`
-        (points), `nit`, `success`, `status`, `message`, `seed`, `ledger`. Success means converged or target
-        reached; status: 0 converged, 1 target, 2 budget, 3 time, 4 callback, 5 interrupted by Ctrl-C,
-        6 stalled.
+        (points), `nit`, `success`, `status`, `message`, `seed`, `ledger`, `stationarity`. Success means
+        converged or target reached; status: 0 converged, 1 target, 2 budget, 3 time, 4 callback,
+        5 interrupted by Ctrl-C, 6 stalled, 8 gradient small but uncertified, 9 at a saddle.
+
+        Where the gradient is small the point is certified (`hybridopt.certify`; up to 256 free variables that
+        takes as many Hessian-vector products, 3 units each, beyond that about 200; for a `jac` 4 units each).
+        A saddle is left, and the run goes on, while there is budget; without the budget for a certificate
+        there is no success. `stationarity` is the certificate, None where there was none.
 
     Raises
     ------

@@ -16,21 +16,24 @@ from torch import Tensor
 
 from hybridopt import checkpoint as checkpoints
 from hybridopt.conditions import Condition, SmallGradient, Stalled, Target, Trace
-from hybridopt.core import Evaluation, Optimizer, Query
+from hybridopt.core import Evaluation, Optimizer, Query, best_rows
 from hybridopt.evaluate import Evaluator
+from hybridopt.landscape.certificate import Certificate
 from hybridopt.loop import Progress, advance, begin, better
-from hybridopt.minimize.arguments import Limits
 from hybridopt.minimize.gradcheck import check_gradient
+from hybridopt.minimize.limits import Limits
+from hybridopt.minimize.settle import settle
 from hybridopt.minimize.watching import adapt, progress_bar
+from hybridopt.rng import child_seed
 
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
 logger = logging.getLogger(__name__)
 
-CONVERGED, TARGET, BUDGET, TIME, CALLBACK, INTERRUPTED, STALLED, FAILED = range(8)
+CONVERGED, TARGET, BUDGET, TIME, CALLBACK, INTERRUPTED, STALLED, FAILED, UNSURE, SADDLE = range(10)
 MESSAGES = {
-    CONVERGED: "Converged: no component of the projected gradient is larger than tol.",
+    CONVERGED: "Converged: the projected gradient is at most tol, and no curvature is negative.",
     TARGET: "The target value was reached.",
     BUDGET: "The budget max_evals is spent.",
     TIME: "max_time is over.",
@@ -38,11 +41,15 @@ MESSAGES = {
     INTERRUPTED: "Interrupted by the user.",
     STALLED: "The best value no longer falls, but the gradient is not small.",
     FAILED: "fun raised an exception.",
+    UNSURE: "The gradient is small, but the budget has no room to tell a minimum from a saddle.",
+    SADDLE: "The gradient is small, but this is a saddle, and the budget has no room to leave it.",
 }
 STALL_STEPS = 1000
 LOCAL_CAP = 100_000
 SAVE_SECONDS = 10.0
 CANDIDATES = 10
+NEAR = 1e-8  # values this near to the best one, relative, are the best one's equals
+OUTCOMES = {"minimum": CONVERGED, "saddle": SADDLE, "unsure": UNSURE}
 
 
 class Run:
@@ -67,6 +74,8 @@ class Run:
         self.sampled = evaluate.objective.sampled
         self.check_grad = check_grad
         self.max_evals = self._budget(limits)
+        default = 1e-6 if evaluate.lower.dtype == torch.float64 else 1e-3
+        self.tol = default if limits.tol is None else limits.tol
         self.deadline = time.monotonic() + limits.max_time
         self.ends = list(self._ends(limits))
 
@@ -93,6 +102,8 @@ class Run:
 
     def to_the_end(self) -> OptimizeResult:
         """Run, save, report."""
+        self.stationarity: Certificate | None = None
+        self.resumable = self.progress
         try:
             with progress_bar(self.bar, self.max_evals) as show:
                 status = self._steps(show)
@@ -134,8 +145,7 @@ class Run:
             return ends
         settles = local and not traits.stochastic  # noise is there to leave stationary points
         if traits.order and (settles or limits.tol is not None):
-            default = 1e-6 if self.evaluate.lower.dtype == torch.float64 else 1e-3
-            ends.append((SmallGradient(default if limits.tol is None else limits.tol), CONVERGED))
+            ends.append((SmallGradient(self.tol), CONVERGED))
         if local:
             ends.append((Stalled(STALL_STEPS, rtol=0.0), STALLED))
         return ends
@@ -157,7 +167,11 @@ class Run:
 
     def _steps(self, show: Callable[[Progress[Any]], None]) -> int:
         """Ask, evaluate, tell until something ends it; returns the status."""
-        while (status := self._status()) is None:
+        while (status := self._status()) is None or status == CONVERGED:
+            if status == CONVERGED:
+                if (status := self._settle()) is not None:
+                    return status
+                continue
             query = self.optimizer.ask(self.progress.state)
             check = self.check_grad and query.order > 0 and not self.progress.ledger.grads
             if query.cost + 2 * check > self._left():
@@ -165,7 +179,7 @@ class Run:
             evaluation = self.evaluate(query)
             if check:
                 check_gradient(self.evaluate, query, evaluation, self._pay_check)
-            self.progress = advance(self.optimizer, self.progress, evaluation)
+            self.progress = self.resumable = advance(self.optimizer, self.progress, evaluation)
             show(self.progress)
             if time.monotonic() > self.saved + SAVE_SECONDS:
                 self._save()
@@ -174,6 +188,37 @@ class Run:
             except StopIteration:
                 return CALLBACK
         return status
+
+    def _settle(self) -> int | None:
+        """Certify where the gradient is small; None if that is no minimum and the run goes on lower."""
+        x = self._settled()
+        settled = settle(self.evaluate, x, self.tol, self._left(), self._book)
+        self.stationarity = certificate = settled.certificate
+        if settled.x is None:
+            if certificate is not None and certificate.value <= self.progress.best_value + NEAR * max(
+                1.0, abs(certificate.value)
+            ):
+                self.progress = replace(
+                    self.progress, best_x=x, best_value=certificate.value, best_grad=certificate.grad
+                )
+            return OUTCOMES[settled.outcome]
+        departures = self.progress.departures + 1
+        rows = torch.cat([settled.x[None], best_rows(self.progress.state)[1:]])
+        seed = child_seed(self.evaluate.seed, "departure", departures)
+        state = self.optimizer.init(rows, self.evaluate.lower, self.evaluate.upper, seed=seed)
+        trace = Trace.for_conditions(*(condition for condition, _ in self.ends))
+        self.progress = replace(self.progress, state=state, trace=trace, departures=departures)
+        self.resumable = self.progress
+        logger.info("left a %s at %d units", certificate and certificate.verdict, self.progress.ledger.cost)
+        return None
+
+    def _settled(self) -> Tensor:
+        """The best row that has settled; the best point of the run where that is clearly lower."""
+        state, progress = self.progress.state, self.progress
+        row = int(state.value.argmin())
+        value = float(state.value[row])
+        near = value <= progress.best_value + NEAR * max(1.0, abs(value))
+        return state.x[row] if near else progress.best_x
 
     def _finish(self, status: int) -> None:
         """Spend what is left of a budget too small for a batch; judge sampled bests on all data."""
@@ -197,8 +242,8 @@ class Run:
 
     def _save(self) -> None:
         if self.path is not None:
-            checkpoints.save(self.path, self.progress, run=self.words)
-            logger.info("saved %s at %d units", self.path, self.progress.ledger.cost)
+            checkpoints.save(self.path, self.resumable, run=self.words)
+            logger.info("saved %s at %d units", self.path, self.resumable.ledger.cost)
         self.saved = time.monotonic()
 
     # --- what it returns
@@ -216,7 +261,7 @@ class Run:
             nfev=progress.ledger.values,
             njev=progress.ledger.grads,
             nit=progress.state.step,
-            seed=progress.state.seed,
+            seed=progress.seed,
             ledger=progress.ledger,
         )
 
@@ -225,7 +270,8 @@ class Run:
         message = MESSAGES[status]
         if math.isinf(result.fun):
             message += " No finite value was found; evaluate fun at x0 and at points nearby."
-        result.update(success=status in (CONVERGED, TARGET), status=status, message=message)
+        success = status in (CONVERGED, TARGET)
+        result.update(success=success, status=status, message=message, stationarity=self.stationarity)
         return result
 
     def _out(self, tensor: Tensor) -> Any:

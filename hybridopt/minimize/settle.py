@@ -1,0 +1,123 @@
+"""A point of small gradient is no minimum yet: certify it, and find the way down where it is a saddle.
+
+The way down starts along the direction of negative curvature, or, where curvature is zero and higher orders
+decide, along random directions of zero curvature: both signs, at lengths from the width of the box down by
+powers of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hybridopt.core import Evaluation, Query
+from hybridopt.evaluate import Evaluator
+from hybridopt.landscape.certificate import PRODUCTS, Certificate, inspect
+from hybridopt.landscape.products import HessianProducts
+from hybridopt.landscape.spectrum import DENSE
+from hybridopt.rng import generator
+from hybridopt.start import widths
+
+LENGTHS = 24
+DIRECTIONS = 8
+LANCZOS_LEAST = 30
+NOTICEABLE = 1e-3
+
+Pay = Callable[[Evaluation, str], None]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a point of small gradient.
+
+    Attributes
+    ----------
+    outcome : {"minimum", "way down", "saddle", "unsure"}
+        "saddle": one that could not be left with the budget there is; "unsure": that could not even be told.
+    certificate : Certificate, optional
+    x : Tensor of shape (dim,), optional
+        Where to go on, for "way down".
+    """
+
+    outcome: Literal["minimum", "way down", "saddle", "unsure"]
+    certificate: Certificate | None = None
+    x: Tensor | None = None
+
+
+def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Pay) -> Settled:
+    """Certify the point x of shape (dim,), and look for a way down if it is no minimum.
+
+    Parameters
+    ----------
+    evaluate : Evaluator
+    x : Tensor, shape (dim,)
+    tol : float
+        What counts as a gradient of zero.
+    left : float
+        Units that may be spent.
+    pay : callable
+        Told of every evaluation and its phase.
+    """
+    price = 3 if evaluate.objective.order > 1 else 4
+    products = len(x) if len(x) <= DENSE else min(PRODUCTS, int(min(left, 1e9) - 2) // price)
+    if products < min(len(x), LANCZOS_LEAST) or left < 2 + price * products:
+        return Settled("unsure")
+    spent = 0
+
+    def book(answer: Evaluation, phase: str = "certificate") -> None:
+        nonlocal spent
+        spent += answer.cost
+        pay(answer, phase)
+
+    certificate = inspect(HessianProducts(evaluate, x, pay=book), grad_tol=tol, max_products=products)
+    if certificate.verdict == "minimum":
+        return Settled("minimum", certificate)
+    strict = certificate.verdict in ("strict saddle", "maximum")
+    directions = certificate.direction[None] if strict and certificate.direction is not None else None
+    if directions is None:
+        directions = _combined(certificate.flat, evaluate.seed)
+    points = rays(x, directions, evaluate.lower, evaluate.upper)
+    if len(points) > left - spent:
+        return Settled("saddle" if strict else "unsure", certificate)
+    lower = _lower(evaluate, points, certificate, book, strict=strict) if len(points) else None
+    if lower is None:
+        return Settled("saddle" if strict else "minimum", certificate)
+    return Settled("way down", certificate, lower)
+
+
+def rays(x: Tensor, directions: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Points x +- t d inside the box, t from its width down by powers of two; (2 k LENGTHS, dim)."""
+    both = torch.cat([directions, -directions])
+    room = torch.where(both > 0, upper - x, x - lower) / both.abs().clamp_min(1e-300)
+    reach = torch.minimum(room.amin(1), widths(x, lower, upper).norm())
+    powers = 0.5 ** torch.arange(LENGTHS, dtype=x.dtype, device=x.device)
+    points = x + (reach[:, None] * powers)[:, :, None] * both[:, None, :]
+    return torch.minimum(torch.maximum(points.reshape(-1, len(x)), lower), upper)
+
+
+def _lower(
+    evaluate: Evaluator, points: Tensor, certificate: Certificate, pay: Pay, *, strict: bool
+) -> Tensor | None:
+    """The lowest of the points, if it lies lower than rounding (or, where flat, than the rises) explains."""
+    answer = evaluate(Query(points, 0, -1))
+    pay(answer, "way down")
+    row = int(answer.value.argmin())
+    drop = certificate.value - float(answer.value[row])
+    finite = answer.value[torch.isfinite(answer.value)]
+    least = 10 * torch.finfo(points.dtype).eps * abs(certificate.value)
+    if not strict and len(finite):
+        least = max(least, NOTICEABLE * float((finite - certificate.value).abs().amax()))
+    return points[row].clone() if drop > least else None
+
+
+def _combined(flat: Tensor, seed: int) -> Tensor:
+    """Random unit vectors of a flat subspace; the one there is, if it is a line; (k, dim)."""
+    if len(flat) < 2:
+        return flat
+    g = generator(seed, "flat directions", device=flat.device)
+    mixed = torch.randn(DIRECTIONS, len(flat), generator=g, dtype=flat.dtype, device=flat.device) @ flat
+    return torch.nn.functional.normalize(mixed, dim=1)
