@@ -5,6 +5,10 @@ Evolution explores, gradients exploit, and a schedule decides when each is worth
 scripts, and the command `hybridopt run` for experiments.
 """
 
+import importlib
+import logging
+from typing import Any
+
 from hybridopt import optim, problems
 from hybridopt._version import __version__
 from hybridopt.checkpoint import CheckpointError
@@ -32,3 +36,11 @@ __all__ = [
     "optim",
     "problems",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("baselines", "testing"):  # loaded on use
+        return importlib.import_module(f"hybridopt.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

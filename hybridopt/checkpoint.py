@@ -8,6 +8,8 @@ new one is.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -68,8 +70,8 @@ def load(path: str | os.PathLike[str], *, run: str | None = None) -> Any:
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise CheckpointError(f"{os.fspath(path)!r} is not a readable checkpoint: {error}") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{os.fspath(path)!r} is not a readable checkpoint: {error!r}") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT or "record" not in content:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(
             f"{os.fspath(path)!r} has checkpoint format {found!r}, expected {FORMAT}; "
@@ -84,8 +86,29 @@ def load(path: str | os.PathLike[str], *, run: str | None = None) -> Any:
 
 
 def describe(*parts: object) -> str:
-    """Words for what a run is, without the addresses of functions, so that a later process says the same."""
-    return re.sub(r" at 0x[0-9a-f]+", "", "; ".join(map(repr, parts)))
+    """Words for what a run is: the same in a later process for the same run, others for another.
+
+    Tensors are told by a hash, functions by their names, other objects by their fields.
+    """
+    return "; ".join(map(_words, parts))
+
+
+def _words(part: Any) -> str:
+    if isinstance(part, Tensor):
+        numbers = part.detach().cpu().double().numpy().tobytes()
+        return f"tensor{tuple(part.shape)} {part.dtype} {hashlib.blake2b(numbers, digest_size=8).hexdigest()}"
+    if isinstance(part, functools.partial):
+        return f"{_words(part.func)}{_words((part.args, part.keywords))}"
+    if isinstance(part, dict):
+        return "{" + ", ".join(f"{key}: {_words(value)}" for key, value in sorted(part.items())) + "}"
+    if isinstance(part, tuple | list):
+        return "(" + ", ".join(map(_words, part)) + ")"
+    if callable(part) and hasattr(part, "__qualname__"):
+        return f"{part.__module__}.{part.__qualname__}"
+    silent: Any = object.__repr__
+    if hasattr(part, "__dict__") and (dataclasses.is_dataclass(part) or type(part).__repr__ is silent):
+        return f"{type(part).__qualname__}{_words(vars(part))}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(part))
 
 
 def encode(record: Any) -> Any:

@@ -7,8 +7,8 @@ gradient is not finite.
 
 from __future__ import annotations
 
-import contextlib
-from concurrent.futures import Executor
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
 import torch
@@ -25,11 +25,11 @@ class Objective(Protocol):
 
     Attributes
     ----------
-    draws : bool
-        Whether it takes random numbers from the global generators.
+    draws : bool, optional
+        Whether it takes random numbers from the global generators; None if it sees to them itself.
     """
 
-    draws: bool
+    draws: bool | None
 
     @property
     def sampled(self) -> bool:
@@ -59,8 +59,8 @@ class Evaluator:
         Seed of minibatches and random draws.
     executor : concurrent.futures.Executor, optional
         Evaluates the rows in `workers` slices.
-    workers : int
-        Slices a batch is cut into.
+    workers : int, optional
+        Slices a batch is cut into; by default as many as the executor has workers.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Evaluator:
         *,
         seed: int = 0,
         executor: Executor | None = None,
-        workers: int = 1,
+        workers: int | None = None,
     ) -> None:
         self.objective = objective
         self.lower = lower
         self.upper = upper
         self.seed = seed
         self.executor = executor
-        self.workers = workers
+        self.workers = workers or getattr(executor, "_max_workers", None) or os.cpu_count() or 1
         flat = bool((lower == lower[0]).all() & (upper == upper[0]).all())
         self._cube = (float(lower[0]), float(upper[0])) if flat else None
 
@@ -107,25 +107,42 @@ class Evaluator:
     def _answer(self, query: Query) -> Answer:
         if self.executor is None:
             return answer(self.objective, query, self.seed)
-        slices = [
-            part for part in torch.tensor_split(torch.arange(query.x.shape[0]), self.workers) if len(part)
-        ]
+        if self.objective.draws and isinstance(self.executor, ThreadPoolExecutor):
+            raise TypeError(
+                "fun draws from a global generator, which threads share; pass a process pool, or no executor"
+            )
+        rows = torch.tensor_split(torch.arange(query.x.shape[0]), self.workers)
         jobs = [
-            self.executor.submit(answer, self.objective, _rows(query, part), self.seed) for part in slices
+            self.executor.submit(answer, self.objective, _rows(query, part), self.seed, int(part[0]))
+            for part in rows
+            if len(part)
         ]
-        parts = [job.result() for job in jobs]
-        value, grad, hvp = zip(*parts, strict=True)
+        try:
+            value, grad, hvp = zip(*[job.result() for job in jobs], strict=True)
+        except Exception as error:
+            if "pickle" in f"{type(error).__name__} {error}".lower():
+                error.add_note("for a process pool fun and args must be picklable: define fun in a module")
+            raise
         return torch.cat(value), _cat(grad), _cat(hvp)
 
 
-def answer(objective: Objective, query: Query, seed: int) -> Answer:
-    """Ask the objective; one that draws random numbers gets equal draws for equal samples."""
-    seeded = (
-        global_generators(hash_seed(seed, "draw", query.sample))
-        if objective.draws
-        else contextlib.nullcontext()
-    )
-    with seeded:
+def answer(objective: Objective, query: Query, seed: int, first: int = 0) -> Answer:
+    """Ask the objective; one that draws random numbers gets equal draws for equal samples.
+
+    One that turns out to draw is asked again, and its draws are put back. `first` is the place of the first
+    row in its batch.
+    """
+    if objective.draws is None:
+        return objective.answer(query, seed)
+    if not objective.draws:
+        before = torch.get_rng_state()
+        raw = objective.answer(query, seed)
+        unmoved = before.numpy().tobytes() == torch.get_rng_state().numpy().tobytes()
+        if unmoved and not objective.draws:
+            return raw
+        torch.set_rng_state(before)
+        objective.draws = True
+    with global_generators(hash_seed(seed, "draw", query.sample, first)):
         return objective.answer(query, seed)
 
 

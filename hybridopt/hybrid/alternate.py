@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hybridopt.conditions import Condition, Stalled, Trace
+from hybridopt.conditions import Condition, Stalled, Trace, is_condition
 from hybridopt.core import Evaluation, Optimizer, Query, State, Traits
 from hybridopt.hybrid.handover import Handover, rows_only
 from hybridopt.rng import child_seed
@@ -28,12 +28,15 @@ class AlternateState(State):
         Since the phase began.
     label : str
         Name of the phase that runs.
+    entered : int
+        Tells before it began.
     """
 
     inner: State
     turn: int
     trace: Trace
     label: str
+    entered: int
 
     @property
     def phase(self) -> str:
@@ -87,22 +90,30 @@ class Alternate:
         switch: Condition | Sequence[Condition] = Stalled(50),  # noqa: B008 - frozen
         handover: Handover = rows_only,
     ) -> None:
+        if not isinstance(phases, Sequence) or isinstance(phases, str):
+            raise TypeError(
+                f"phases must be a sequence of optimizers, got {phases!r}; e.g. [evolution, descent]"
+            )
         phases = tuple(phases)
         if len(phases) < 2:
             raise ValueError(f"phases must be two or more optimizers, got {len(phases)}; one runs by itself")
         for phase in phases:
             if isinstance(phase, type) or not all(hasattr(phase, verb) for verb in ("init", "ask", "tell")):
-                raise TypeError(f"every phase must be an optimizer (init, ask, tell), got {phase!r}")
-        conditions = tuple(switch) if isinstance(switch, Sequence) else (switch,) * len(phases)
+                raise TypeError(f"phases: each must be an optimizer (init, ask, tell), got {phase!r}")
+        several = isinstance(switch, Sequence) and not isinstance(switch, str)
+        conditions = tuple(switch) if several else (switch,) * len(phases)  # type: ignore[arg-type]
         if len(conditions) != len(phases):
             raise ValueError(
                 f"switch must be one condition or {len(phases)}, one a phase, got {len(conditions)}"
             )
         for condition in conditions:
-            if not callable(condition):
-                raise TypeError(
-                    f"switch takes conditions (Trace -> bool), got {condition!r}; e.g. Stalled(50)"
-                )
+            if not is_condition(condition):
+                raise TypeError(f"switch takes conditions such as Stalled(50), got {condition!r}")
+        if isinstance(handover, type) or not callable(handover):
+            raise TypeError(
+                "handover must be a callable (from, its state, to, seed) -> state of `to`, such as "
+                f"hybridopt.hybrid.handover.rows_only, got {handover!r}"
+            )
         object.__setattr__(self, "phases", phases)
         object.__setattr__(self, "switch", conditions)
         object.__setattr__(self, "handover", handover)
@@ -123,9 +134,9 @@ class Alternate:
         return self._enter(inner, seed, step=0, turn=0)
 
     def ask(self, state: AlternateState) -> Query:
-        """Ask what the running phase asks, on a sample that no other phase had."""
+        """Ask what the running phase asks, on samples that no other phase had; -1 stays all data."""
         query = self._running(state).ask(state.inner)
-        return query._replace(sample=state.step)
+        return query if query.sample < 0 else query._replace(sample=state.entered + query.sample)
 
     def tell(self, state: AlternateState, evaluation: Evaluation) -> AlternateState:
         optimizer = self._running(state)
@@ -133,7 +144,7 @@ class Alternate:
         trace = state.trace.record(state, evaluation)
         step = state.step + 1
         if not self.switch[self._place(state.turn)](trace):
-            return _around(inner, state.seed, step, state.turn, trace, state.label)
+            return _around(inner, state.seed, step, state.turn, trace, state.label, state.entered)
         turn = state.turn + 1
         place, visit = self._place(turn), turn // len(self.phases)
         seed = child_seed(state.seed, place, visit)
@@ -143,7 +154,7 @@ class Alternate:
         place = self._place(turn)
         trace = Trace.for_conditions(self.switch[place])
         label = f"{place}:{type(self.phases[place]).__name__}"
-        return _around(inner, seed, step, turn, trace, label)
+        return _around(inner, seed, step, turn, trace, label, step)
 
     def _place(self, turn: int) -> int:
         return turn % len(self.phases)
@@ -152,7 +163,9 @@ class Alternate:
         return self.phases[self._place(state.turn)]
 
 
-def _around(inner: State, seed: int, step: int, turn: int, trace: Trace, label: str) -> AlternateState:
+def _around(
+    inner: State, seed: int, step: int, turn: int, trace: Trace, label: str, entered: int
+) -> AlternateState:
     return AlternateState(
-        inner.x, inner.value, inner.lower, inner.upper, seed, step, inner, turn, trace, label
+        inner.x, inner.value, inner.lower, inner.upper, seed, step, inner, turn, trace, label, entered
     )

@@ -70,7 +70,7 @@ def certify(
         raise ValueError(
             f"x must be one point of shape (dim,), got {len(point)} rows; certify them one by one"
         )
-    objective, _ = resolve(fun, args if isinstance(args, tuple) else (args,), jac, vectorized, point)
+    objective, _ = resolve(fun, args if isinstance(args, tuple) else (args,), jac, vectorized, point, seed)
     if objective.order < 1:
         raise TypeError("a certificate needs gradients, but fun is a numpy function; pass jac=")
     evaluate = Evaluator(objective, lower, upper, seed=seed)

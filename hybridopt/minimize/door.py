@@ -70,16 +70,16 @@ def minimize(
     vectorized : bool
     max_evals : int, optional
         Budget in units: a value 1, a gradient 1 more a point; never exceeded. Without any limit (max_evals,
-        max_time, target, tol) it is 1000 * dim for global methods; local ones run until `tol`, at most
-        100,000 units or 1000 * dim, whichever is more.
+        max_time, target) it is 1000 * dim for global methods; local ones run until `tol`, at most 100,000
+        units or 1000 * dim, whichever is more.
     target : float, optional
         Stop at a value of at most this.
     max_time : float, optional
         Stop after so many seconds.
     tol : float, optional
         Converged when no component of the projected gradient of any row is larger; for local methods without
-        chance 1e-6 by default (float64; 1e-3 for lower precision). Others look at it only where it is given,
-        and nobody does where values are of minibatches.
+        chance 1e-6 by default (float64; 1e-3 for lower precision). Others look at it only where it is given;
+        methods without gradients and minibatches have no use for it.
     seed : int, optional
         Repeats a run; drawn by default, and told in the result.
     callback : callable, optional
@@ -91,7 +91,7 @@ def minimize(
     checkpoint : path, optional
         The run is saved there every ten seconds and at its end. If the file exists, the run goes on from it.
     check_grad : bool
-        Hold the first gradient against central differences (2 units).
+        Hold the first gradient against central differences (2 units; 4 on a bound).
 
     Returns
     -------
@@ -113,7 +113,8 @@ def minimize(
     GradientMismatchError
         If the gradient is not that of the function.
     Exception
-        What `fun` raises, unchanged, with the best so far as its attribute `best_so_far`.
+        What `fun` raises, unchanged; if it happened after the first call, with the best so far (status 7) as
+        its attribute `best_so_far`.
 
     Examples
     --------
@@ -127,11 +128,14 @@ def minimize(
     limits = parse_limits(max_evals, target, max_time, tol)
     seed = parse_seed(seed, checkpoint)
     x, lower, upper = parse_start_and_bounds(x0, bounds, seed)
-    objective, value = resolve(fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1])
+    objective, value = resolve(
+        fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1], seed
+    )
     optimizer = choose(method, dict(options or {}), objective.order > 0, lower, upper)
     evaluate = Evaluator(objective, lower, upper, seed=seed, executor=executor)
     run = Run(optimizer, evaluate, limits, check_grad=check_grad)
     run.watch(callback, progress, as_tensor=isinstance(x0, Tensor))
-    words = checkpoints.describe(optimizer, lower, upper, None if x0 is None else x)
+    known = None if objective.draws else f"fun(x0) = {float(value[0]):.17g}"
+    words = checkpoints.describe(optimizer, lower, upper, None if x0 is None else x, known)
     run.start(x, value, checkpoint, words)
     return run.to_the_end()

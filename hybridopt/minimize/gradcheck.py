@@ -7,7 +7,7 @@ the difference is repeated at several widths and at points nearby.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 
 import torch
 from torch import Tensor
@@ -24,10 +24,10 @@ class GradientMismatchError(ValueError):
     """The gradient is not that of the function."""
 
 
-def check_gradient(
-    evaluate: Evaluator, query: Query, first: Evaluation, pay: Callable[[Evaluation], None]
-) -> None:
+def check_gradient(evaluate: Evaluator, query: Query, first: Evaluation, left: float) -> list[Evaluation]:
     """Hold the gradient of the first evaluation against differences; 2 units if all is well.
+
+    4 units where the point lies on a bound: it is then moved inside. What can't be paid isn't asked.
 
     Parameters
     ----------
@@ -36,8 +36,13 @@ def check_gradient(
         The first that asked for gradients.
     first : Evaluation
         Its answer, whose best row is checked.
-    pay : callable
-        Told of every further evaluation.
+    left : float
+        Units that may be spent.
+
+    Returns
+    -------
+    list of Evaluation
+        What was evaluated, to be paid.
 
     Raises
     ------
@@ -45,29 +50,37 @@ def check_gradient(
         If they differ there and at two points nearby, at widths that agree with one another.
     """
     assert first.grad is not None
-    check = _Check(evaluate, query.sample, pay)
+    check = _Check(evaluate, query.sample, left)
     row = int(first.value.argmin())
-    if check.agrees(Evaluation(first.x[row], first.value[row], first.grad[row]), (check.width,), "start"):
-        return
-    widths = (check.width, check.width / 30, check.width / 900)
-    for attempt in range(2):
-        if check.agrees(check.nearby(first.x[row], f"near {attempt}"), widths, f"near {attempt}"):
-            return
-    raise GradientMismatchError(
-        f"the gradient does not belong to the function: along a random direction it says {check.slope:.6g}, "
-        f"central differences say {check.difference:.6g}; is a part of fun detached, or taken through "
-        "float(), math or numpy (or is jac wrong)? Use torch operations throughout, or pass "
-        "check_grad=False if the gradient is meant to differ"
-    )
+    start = Evaluation(first.x[row], first.value[row], first.grad[row])
+    with contextlib.suppress(_NoRoomError):
+        if check.cramped(start.x):
+            start = check.nearby(start.x, "inside")
+        if check.agrees(start, (check.width,), "start"):
+            return check.paid
+        widths = (check.width, check.width / 30, check.width / 900)
+        if not any(check.agrees(check.nearby(start.x, name), widths, name) for name in ("near 0", "near 1")):
+            raise GradientMismatchError(
+                "the gradient does not belong to the function: along a random direction it says "
+                f"{check.slope:.6g}, central differences say {check.difference:.6g}; is a part of fun "
+                "detached, or taken through float(), math or numpy (or is jac wrong)? Use torch operations "
+                "throughout, or pass check_grad=False if the gradient is meant to differ"
+            )
+    return check.paid
+
+
+class _NoRoomError(Exception):
+    """The next question does not fit into the budget."""
 
 
 class _Check:
     """Differences along random directions."""
 
-    def __init__(self, evaluate: Evaluator, sample: int, pay: Callable[[Evaluation], None]) -> None:
+    def __init__(self, evaluate: Evaluator, sample: int, left: float) -> None:
         self.evaluate = evaluate
         self.sample = sample
-        self.pay = pay
+        self.left = left
+        self.paid: list[Evaluation] = []
         self.eps = max(evaluate.objective.eps, torch.finfo(evaluate.lower.dtype).eps)
         self.width = self.eps ** (1 / 3)
         self.slope = 0.0
@@ -95,26 +108,45 @@ class _Check:
             return False
         return len(steady) < 2 or max(steady) - min(steady) > _STEADY * max(map(abs, steady))
 
+    def cramped(self, x: Tensor) -> bool:
+        """Whether a variable that is not fixed has no room on both sides."""
+        free = self.evaluate.lower < self.evaluate.upper
+        return bool((free & ~self._has_room(x, self.width * _scale(x))).any())
+
     def nearby(self, x: Tensor, name: str) -> Evaluation:
-        """Value and gradient at a random point within a thousandth of the scale."""
-        shift = self._random(x, name + " shift") * 1e-3 * (1 + x.abs())
-        answer = self._ask(project(x + shift, self.evaluate.lower, self.evaluate.upper)[None], 1)
+        """Value and gradient at a random point within a thousandth of the scale, off the bounds."""
+        lower, upper = self.evaluate.lower, self.evaluate.upper
+        moved = x + self._random(x, name + " shift") * 1e-3 * _scale(x)
+        margin = torch.minimum(2 * self.width * _scale(x), (upper - lower) / 2)
+        answer = self._ask(project(project(moved, lower + margin, upper - margin), lower, upper)[None], 1)
         assert answer.grad is not None
         return Evaluation(answer.x[0], answer.value[0], answer.grad[0])
 
     def _ask(self, x: Tensor, order: int) -> Evaluation:
-        answer = self.evaluate(Query(x, order, self.sample))
-        self.pay(answer)
-        return answer
+        query = Query(x, order, self.sample)
+        self.left -= query.cost
+        if self.left < 0:
+            raise _NoRoomError
+        self.paid.append(self.evaluate(query))
+        return self.paid[-1]
 
     def _direction(self, x: Tensor, width: float, name: str) -> Tensor:
-        """Signs times the scale of each coordinate; 0 where there is no room on both sides."""
-        direction = self._random(x, name).sign() * x.abs().clamp_min(1.0)
-        reach = width * direction.abs()
-        room = (x - reach >= self.evaluate.lower) & (x + reach <= self.evaluate.upper)
-        return torch.where(room, direction, 0.0)
+        """Random, of the scale of each coordinate; 0 where there is no room on both sides.
+
+        Components of unlike size, so that equal parts of a gradient do not cancel.
+        """
+        random = self._random(x, name)
+        direction = random.sign() * (0.5 + 0.5 * random.abs()) * _scale(x)
+        return torch.where(self._has_room(x, width * _scale(x)), direction, 0.0)
+
+    def _has_room(self, x: Tensor, reach: Tensor) -> Tensor:
+        return (x - reach >= self.evaluate.lower) & (x + reach <= self.evaluate.upper)
 
     def _random(self, x: Tensor, name: str) -> Tensor:
         """Uniform in (-1, 1)."""
         g = generator(self.evaluate.seed, "gradcheck", name, device=x.device)
         return 2 * torch.rand(x.shape, generator=g, dtype=x.dtype, device=x.device) - 1
+
+
+def _scale(x: Tensor) -> Tensor:
+    return x.abs().clamp_min(1.0)

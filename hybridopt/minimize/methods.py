@@ -27,8 +27,9 @@ def choose(
     optimizer = _make(method, options, differentiable, lower, upper)
     if optimizer.traits.order > 0 and not differentiable:
         raise TypeError(
-            f"{method!r} needs gradients, but fun is a numpy function without jac; pass jac=, write fun with "
-            "torch operations, or choose a gradient-free method such as 'genetic'"
+            f"{method!r} needs gradients, but fun is a numpy function without jac, or its value does not "
+            "depend on x through torch operations; pass jac=, write fun with torch operations, or choose a "
+            "gradient-free method such as 'genetic'"
         )
     return optimizer
 

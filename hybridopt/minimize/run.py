@@ -48,6 +48,7 @@ STALL_STEPS = 1000
 LOCAL_CAP = 100_000
 SAVE_SECONDS = 10.0
 CANDIDATES = 10
+CHECK_COST = 4  # of the gradient check, if it has to move off a bound
 NEAR = 1e-8  # values this near to the best one, relative, are the best one's equals
 OUTCOMES = {"minimum": CONVERGED, "saddle": SADDLE, "unsure": UNSURE}
 
@@ -73,6 +74,7 @@ class Run:
         self.evaluate = evaluate
         self.sampled = evaluate.objective.sampled
         self.check_grad = check_grad
+        self.target = limits.target
         self.max_evals = self._budget(limits)
         default = 1e-6 if evaluate.lower.dtype == torch.float64 else 1e-3
         self.tol = default if limits.tol is None else limits.tol
@@ -94,26 +96,30 @@ class Run:
         if path is not None and os.path.exists(path):
             progress = checkpoints.load(path, run=words)
             self.progress = replace(progress, trace=progress.trace.widened(*conditions))
+            self.resumable = self.progress
             return
         evaluate = self.evaluate
         state = self.optimizer.init(x, evaluate.lower, evaluate.upper, seed=evaluate.seed)
         self.progress = begin(state, Trace.for_conditions(*conditions))
         self._book(Evaluation(x[:1], torch.where(torch.isfinite(value), value, torch.inf)), "probe")
+        self.resumable = self.progress
+        self._save()  # a path that can't be written should fail now
 
     def to_the_end(self) -> OptimizeResult:
         """Run, save, report."""
         self.stationarity: Certificate | None = None
-        self.resumable = self.progress
         try:
             with progress_bar(self.bar, self.max_evals) as show:
                 status = self._steps(show)
             self._save()
-            self._finish(status)
+            status = self._finish(status)
         except KeyboardInterrupt:
             status = INTERRUPTED
-            self._save()
+            self._save_quietly()
+            with contextlib.suppress(KeyboardInterrupt):  # who presses twice gets a minibatch's value
+                self._finish(status)
         except Exception as error:
-            self._save()
+            self._save_quietly()
             with contextlib.suppress(AttributeError):
                 error.best_so_far = self._result(FAILED)  # type: ignore[attr-defined]
             error.add_note(
@@ -141,7 +147,10 @@ class Run:
         local = traits.scope == "local"
         if limits.target is not None:
             ends.append((Target(limits.target), TARGET))
-        if self.sampled:  # a batch's gradient says nothing of a stationary point
+        if limits.tol is not None and (self.sampled or not traits.order):
+            why = "values are of minibatches" if self.sampled else "the method takes no gradients"
+            raise ValueError(f"tol is a size of gradients, but {why}; use target, max_evals or max_time")
+        if self.sampled:
             return ends
         settles = local and not traits.stochastic  # noise is there to leave stationary points
         if traits.order and (settles or limits.tol is not None):
@@ -173,13 +182,16 @@ class Run:
                     return status
                 continue
             query = self.optimizer.ask(self.progress.state)
+            left = self._left() - query.cost
             check = self.check_grad and query.order > 0 and not self.progress.ledger.grads
-            if query.cost + 2 * check > self._left():
+            if left < (CHECK_COST if check else 0):
                 return BUDGET
             evaluation = self.evaluate(query)
-            if check:
-                check_gradient(self.evaluate, query, evaluation, self._pay_check)
-            self.progress = self.resumable = advance(self.optimizer, self.progress, evaluation)
+            checks = check_gradient(self.evaluate, query, evaluation, left) if check else []
+            progress = advance(self.optimizer, self.progress, evaluation)
+            for paid in checks:
+                progress = _booked(progress, paid, "gradient check")
+            self.progress = self.resumable = progress
             show(self.progress)
             if time.monotonic() > self.saved + SAVE_SECONDS:
                 self._save()
@@ -192,16 +204,14 @@ class Run:
     def _settle(self) -> int | None:
         """Certify where the gradient is small; None if that is no minimum and the run goes on lower."""
         x = self._settled()
-        settled = settle(self.evaluate, x, self.tol, self._left(), self._book)
+        settled = settle(self.evaluate, x, self.tol, self._left(), self._pay)
         self.stationarity = certificate = settled.certificate
         if settled.x is None:
-            if certificate is not None and certificate.value <= self.progress.best_value + NEAR * max(
-                1.0, abs(certificate.value)
-            ):
-                self.progress = replace(
-                    self.progress, best_x=x, best_value=certificate.value, best_grad=certificate.grad
-                )
+            if certificate is not None:
+                value, grad = certificate.value, certificate.grad
+                self.progress = replace(self.progress, best_x=x, best_value=value, best_grad=grad)
             return OUTCOMES[settled.outcome]
+        self.stationarity = None  # it was the saddle's
         departures = self.progress.departures + 1
         rows = torch.cat([settled.x[None], best_rows(self.progress.state)[1:]])
         seed = child_seed(self.evaluate.seed, "departure", departures)
@@ -220,7 +230,7 @@ class Run:
         near = value <= progress.best_value + NEAR * max(1.0, abs(value))
         return state.x[row] if near else progress.best_x
 
-    def _finish(self, status: int) -> None:
+    def _finish(self, status: int) -> int:
         """Spend what is left of a budget too small for a batch; judge sampled bests on all data."""
         state = self.progress.state
         if status == BUDGET and (left := self._left()) > 0:
@@ -229,22 +239,36 @@ class Run:
         if self.sampled:
             rows = torch.topk(state.value, min(CANDIDATES, len(state.value)), largest=False).indices
             rows = torch.cat([self.progress.best_x[None], state.x[rows]])
-            self.progress = replace(self.progress, best_value=math.inf, best_grad=None)
-            self._book(self.evaluate(Query(rows, 0, -1)), "all data")
+            rows = rows[: int(min(len(rows), self.max_evals - self.progress.ledger.cost))]
+            if len(rows):
+                judged = self.evaluate(Query(rows, 0, -1))
+                unjudged = replace(self.progress, best_value=math.inf, best_grad=None)
+                self.progress = _booked(unjudged, judged, "all data")
+        elif self.target is not None and self.progress.best_value <= self.target and status == BUDGET:
+            return TARGET
+        return status
+
+    def _pay(self, evaluation: Evaluation, phase: str) -> None:
+        """Pay for an evaluation that only looks around."""
+        ledger = self.progress.ledger.charge(evaluation, phase)
+        self.progress = replace(self.progress, ledger=ledger)
 
     def _book(self, evaluation: Evaluation, phase: str) -> None:
         """Pay for an evaluation that the optimizer isn't told of; keep its best."""
-        progress = better(self.progress, evaluation)
-        self.progress = replace(progress, ledger=progress.ledger.charge(evaluation, phase))
-
-    def _pay_check(self, evaluation: Evaluation) -> None:
-        self._book(evaluation, "gradient check")
+        self.progress = _booked(self.progress, evaluation, phase)
 
     def _save(self) -> None:
         if self.path is not None:
             checkpoints.save(self.path, self.resumable, run=self.words)
             logger.info("saved %s at %d units", self.path, self.resumable.ledger.cost)
         self.saved = time.monotonic()
+
+    def _save_quietly(self) -> None:
+        """Save, but don't let a full disk hide a result or another exception."""
+        try:
+            self._save()
+        except OSError as error:
+            logger.warning("the checkpoint %s could not be written: %s", self.path, error)
 
     # --- what it returns
 
@@ -276,3 +300,8 @@ class Run:
 
     def _out(self, tensor: Tensor) -> Any:
         return tensor.clone() if self.as_tensor else tensor.cpu().numpy().copy()
+
+
+def _booked(progress: Progress[Any], evaluation: Evaluation, phase: str) -> Progress[Any]:
+    ledger = progress.ledger.charge(evaluation, phase)
+    return replace(better(progress, evaluation), ledger=ledger)

@@ -25,9 +25,8 @@ from hybridopt.start import widths
 LENGTHS = 24
 DIRECTIONS = 8
 LANCZOS_LEAST = 30
-NOTICEABLE = 1e-3
 
-Pay = Callable[[Evaluation, str], None]
+Book = Callable[[Evaluation, str], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Settled:
     x: Tensor | None = None
 
 
-def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Pay) -> Settled:
+def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Book) -> Settled:
     """Certify the point x of shape (dim,), and look for a way down if it is no minimum.
 
     Parameters
@@ -83,10 +82,13 @@ def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Pay) ->
     points = rays(x, directions, evaluate.lower, evaluate.upper)
     if len(points) > left - spent:
         return Settled("saddle" if strict else "unsure", certificate)
-    lower = _lower(evaluate, points, certificate, book, strict=strict) if len(points) else None
-    if lower is None:
+    # where curvature is zero, a drop that the rest of the gradient explains is no way down
+    slope = 0.0 if strict else 10 * float(certificate.grad.norm())
+    excess = slope * (points - x).norm(dim=1)
+    row = _lower(evaluate, points, excess, certificate, book) if len(points) else None
+    if row is None:
         return Settled("saddle" if strict else "minimum", certificate)
-    return Settled("way down", certificate, lower)
+    return Settled("way down", certificate, points[row].clone())
 
 
 def rays(x: Tensor, directions: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -100,18 +102,15 @@ def rays(x: Tensor, directions: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
 
 
 def _lower(
-    evaluate: Evaluator, points: Tensor, certificate: Certificate, pay: Pay, *, strict: bool
-) -> Tensor | None:
-    """The lowest of the points, if it lies lower than rounding (or, where flat, than the rises) explains."""
+    evaluate: Evaluator, points: Tensor, excess: Tensor, certificate: Certificate, book: Book
+) -> int | None:
+    """The lowest of the points (its row), if it lies lower than rounding and `excess` explain."""
     answer = evaluate(Query(points, 0, -1))
-    pay(answer, "way down")
-    row = int(answer.value.argmin())
-    drop = certificate.value - float(answer.value[row])
-    finite = answer.value[torch.isfinite(answer.value)]
-    least = 10 * torch.finfo(points.dtype).eps * abs(certificate.value)
-    if not strict and len(finite):
-        least = max(least, NOTICEABLE * float((finite - certificate.value).abs().amax()))
-    return points[row].clone() if drop > least else None
+    book(answer, "way down")
+    rounding = 10 * torch.finfo(points.dtype).eps * abs(certificate.value)
+    value = torch.where(answer.value < certificate.value - rounding - excess, answer.value, torch.inf)
+    row = int(value.argmin())
+    return row if bool(torch.isfinite(value[row])) else None
 
 
 def _combined(flat: Tensor, seed: int) -> Tensor:

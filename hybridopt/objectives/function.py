@@ -15,9 +15,10 @@ from torch import Tensor
 
 from hybridopt.autodiff import derivatives
 from hybridopt.core import Query
-from hybridopt.evaluate import Answer, Objective
-from hybridopt.rng import global_generators_fingerprint
+from hybridopt.evaluate import Answer, Objective, answer
+from hybridopt.rng import global_generators, global_generators_fingerprint, hash_seed
 
+_FUNCTORCH = ("vmap", "functorch", "torch.func", "BatchedTensor", "doesn't have storage")
 Function = Callable[..., Any]
 Jac = Function | bool | None
 
@@ -44,7 +45,7 @@ class TorchObjective:
         self.args = args
         self.vectorized = vectorized
         self.jac = jac
-        self.draws = False
+        self.draws: bool | None = False
         self.row_by_row = False
         self.order = 2 if jac is None else 1
         self.eps = 0.0  # rounding of the values, which may be of another dtype than x
@@ -52,9 +53,9 @@ class TorchObjective:
     def answer(self, query: Query, seed: int) -> Answer:
         """Value, gradient and Hessian-vector product as far as asked for."""
         if self.jac is None or query.order != 1:
-            return derivatives(self._values, query.x, query.order, query.direction)
+            return derivatives(self.values, query.x, query.order, query.direction)
         with torch.no_grad():
-            value, grad = self._values(query.x), self._batched(self.jac, query.x)
+            value, grad = self.values(query.x), self._batched(self.jac, query.x)
         if grad.shape != query.x.shape:
             raise ValueError(_shape_message("jac", grad.shape, query.x.shape, self.vectorized))
         return value, grad.to(query.x.dtype), None
@@ -76,22 +77,29 @@ class TorchObjective:
         rows: Tensor = value.to(x.dtype)
         return rows
 
-    def _values(self, x: Tensor) -> Tensor:
-        return self.checked(self._batched(self.fun, x), x)
+    def values(self, x: Tensor, *further: Any) -> Tensor:
+        """Values of rows x, (n,); `further` arguments come before `args`."""
+        return self.checked(self._batched(self.fun, x, *further), x)
 
-    def _batched(self, fun: Function, x: Tensor) -> Any:
+    def _batched(self, fun: Function, x: Tensor, *further: Any) -> Any:
+        args = (*further, *self.args)
         if self.vectorized:
-            return fun(x, *self.args)
+            return fun(x, *args)
         if x.shape[0] == 1 or self.row_by_row:
-            return _stack([fun(row, *self.args) for row in x])
+            return _stack([fun(row, *args) for row in x])
+        before = torch.get_rng_state()
         try:
             randomness = "different" if self.draws else "error"
-            return torch.func.vmap(lambda row: fun(row, *self.args), randomness=randomness)(x)
+            return torch.func.vmap(lambda row: fun(row, *args), randomness=randomness)(x)
         except (RuntimeError, ValueError) as error:
             if not _is_functorch(error):
                 raise
-        self.row_by_row = True
-        return self._batched(fun, x)
+            torch.set_rng_state(before)  # what the attempt drew is not drawn
+            if "randomness" in str(error) and not self.draws:
+                self.draws = True
+            else:
+                self.row_by_row = True
+        return self._batched(fun, x, *further)
 
 
 class NumpyObjective:
@@ -115,7 +123,7 @@ class NumpyObjective:
         self.vectorized = vectorized
         self.jac = jac or None
         self.order = 0 if self.jac is None else 1
-        self.draws = False
+        self.draws: bool | None = False
         self.eps = float(np.finfo(float).eps)
         self.why_not_torch = ""
 
@@ -142,12 +150,21 @@ class NumpyObjective:
             return fun(x.copy(), *self.args)
         results = [fun(row.copy(), *self.args) for row in x]
         if self.jac is True and fun is self.fun:
+            if not all(isinstance(result, tuple | list) and len(result) == 2 for result in results):
+                got = _shortly(results[0])
+                raise TypeError(f"with jac=True fun must return (value, gradient), got {got}")
             return tuple(zip(*results, strict=True))
         return results
 
     def _tensor(self, name: str, result: Any, like: Tensor) -> Tensor:
         """What the user's function returned, in the shape and dtype of `like`."""
-        array = np.asarray(result, dtype=float)
+        try:
+            array = np.asarray(result, dtype=float)
+        except (TypeError, ValueError) as error:
+            hint = "" if self.jac is not None else "; if fun returns value and gradient, pass jac=True"
+            raise TypeError(f"{name} must return numbers, got {_shortly(result)}{hint}") from error
+        if result is None or (isinstance(result, list) and any(one is None for one in result)):
+            raise TypeError(f"{name} returned None, expected a number; is a return missing?")
         if array.shape == (*like.shape, 1) and not self.vectorized:
             array = array[..., 0]
         if array.shape != like.shape:
@@ -156,12 +173,12 @@ class NumpyObjective:
 
 
 def resolve(
-    fun: Any, args: tuple[Any, ...], jac: Jac, vectorized: bool, x: Tensor
+    fun: Any, args: tuple[Any, ...], jac: Jac, vectorized: bool, x: Tensor, seed: int
 ) -> tuple[Objective, Tensor]:
     """Find out what kind of function this is by calling it at the row `x` of shape (1, dim).
 
     A function is numpy's if it fails on a tensor that requires grad, or returns no tensor for it. One that
-    moves a global generator is marked so that equal samples get equal draws.
+    moves a global generator is marked so that equal samples get equal draws; the generators are put back.
 
     Returns
     -------
@@ -175,14 +192,17 @@ def resolve(
         What `fun` itself raises, unchanged.
     """
     if hasattr(fun, "answer") and not isinstance(fun, type):
-        return fun, fun.answer(Query(x, sample=-1), 0)[0]
+        if args or jac or vectorized:
+            raise TypeError(f"args, jac and vectorized are not used by {type(fun).__name__}; leave them out")
+        return fun, answer(fun, Query(x, sample=-1), seed)[0]
     if not callable(fun):
         raise TypeError(f"fun must be callable, got {fun!r}")
     if isinstance(jac, str) or not (jac is None or isinstance(jac, bool) or callable(jac)):
         raise TypeError(f"jac must be a callable, True or None, got {jac!r}; a torch function needs none")
-    before = global_generators_fingerprint()
-    objective, value = _call_once(fun, args, jac or None, vectorized, x)
-    objective.draws = global_generators_fingerprint() != before
+    with global_generators(hash_seed(seed, "draw", 0)):
+        before = global_generators_fingerprint()
+        objective, value = _call_once(fun, args, jac or None, vectorized, x)
+        objective.draws = global_generators_fingerprint() != before
     return objective, value
 
 
@@ -194,12 +214,16 @@ def _call_once(
     if not isinstance(jac, bool):
         as_torch = TorchObjective(fun, args, vectorized, jac)
         sample = x.detach().clone().requires_grad_()
+        sample = sample if vectorized else sample[0]
+        result = None
         try:
             with warnings.catch_warnings(action="ignore"):  # numpy has much to say about tensors
-                result = fun(sample if vectorized else sample[0], *args)
+                result = fun(sample, *args)
         except Exception as error:
-            result, failure = None, error
-        if isinstance(result, Tensor):
+            failure = error
+        if isinstance(result, Tensor) and _is_torchs(jac, sample.detach(), args):
+            if jac is None and not result.requires_grad:
+                as_torch.order = 0
             return as_torch, as_torch.checked(result.detach() if vectorized else result.detach()[None], x)
     if x.device.type != "cpu":
         raise TypeError(f"fun is no torch function, but x0 is on {x.device}; pass a numpy x0") from failure
@@ -214,8 +238,24 @@ def _call_once(
         raise
 
 
+def _is_torchs(jac: Function | None, sample: Tensor, args: tuple[Any, ...]) -> bool:
+    """Whether a `jac` that is given takes and returns tensors."""
+    if jac is None:
+        return True
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            return isinstance(jac(sample, *args), Tensor)
+    except Exception:
+        return False
+
+
+def _shortly(result: Any) -> str:
+    text = repr(result)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
 def _is_functorch(error: Exception) -> bool:
-    return any(word in str(error) for word in ("vmap", "functorch", "torch.func", "BatchedTensor"))
+    return any(word in str(error) for word in _FUNCTORCH)
 
 
 def _stack(results: list[Any]) -> Any:

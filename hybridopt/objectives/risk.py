@@ -13,6 +13,7 @@ from torch import Tensor
 from hybridopt.autodiff import derivatives
 from hybridopt.core import Query
 from hybridopt.evaluate import Answer
+from hybridopt.objectives.function import TorchObjective
 from hybridopt.rng import generator
 
 
@@ -33,8 +34,10 @@ class EmpiricalRisk:
 
     Raises
     ------
+    TypeError
+        If the data are no tensors.
     ValueError
-        If the data differ in length or are empty, or batch_size is not in 1 .. length.
+        If they differ in length or are empty, or batch_size is not in 1 .. length.
 
     Examples
     --------
@@ -53,25 +56,40 @@ class EmpiricalRisk:
     """
 
     order = 2
-    draws = False
 
     def __init__(
         self, loss: Callable[..., Tensor], data: Sequence[Tensor], batch_size: int | None = None
     ) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError("data must be a sequence of tensors, got one tensor; write (data,)")
         data = tuple(data)
+        if not all(isinstance(part, Tensor) and part.ndim for part in data):
+            kinds = [type(part).__name__ for part in data]
+            raise TypeError(f"data must be tensors with a first dimension, got {kinds}; use torch.as_tensor")
         lengths = {len(part) for part in data}
         if len(lengths) != 1 or 0 in lengths:
-            raise ValueError(
-                f"data must be tensors of the same length, at least 1, got lengths {sorted(lengths)}"
-            )
+            raise ValueError(f"data must be of the same length, at least 1, got lengths {sorted(lengths)}")
         (self.length,) = lengths
-        if batch_size is not None and not 1 <= batch_size <= self.length:
-            raise ValueError(f"batch_size must be in 1 .. {self.length} (the data), got {batch_size}")
-        self.loss = loss
+        if batch_size is not None and (batch_size != int(batch_size) or not 1 <= batch_size <= self.length):
+            raise ValueError(f"batch_size must be a whole number in 1 .. {self.length}, got {batch_size!r}")
         self.data = data
-        self.batch_size = batch_size or self.length
-        self.eps = torch.finfo(data[0].dtype).eps if data[0].is_floating_point() else 0.0
+        self.batch_size = self.length if batch_size is None else int(batch_size)
+        self._loss = TorchObjective(loss, (), False, None)
         self._order: tuple[tuple[int, int], Tensor] | None = None
+
+    @property
+    def draws(self) -> bool | None:
+        """Whether the loss draws from a global generator (dropout)."""
+        return self._loss.draws
+
+    @draws.setter
+    def draws(self, draws: bool | None) -> None:
+        self._loss.draws = draws
+
+    @property
+    def eps(self) -> float:
+        """Rounding of the loss."""
+        return self._loss.eps
 
     @property
     def sampled(self) -> bool:
@@ -97,10 +115,4 @@ class EmpiricalRisk:
     def answer(self, query: Query, seed: int) -> Answer:
         """Mean loss of every row on the query's batch, and its derivatives."""
         batch = self.batch(query.sample, seed)
-
-        def rows(x: Tensor) -> Tensor:
-            if len(x) == 1:  # vmap has its price
-                return self.loss(x[0], *batch)[None]
-            return torch.func.vmap(lambda w: self.loss(w, *batch))(x)
-
-        return derivatives(rows, query.x, query.order, query.direction)
+        return derivatives(lambda x: self._loss.values(x, *batch), query.x, query.order, query.direction)

@@ -37,6 +37,8 @@ def parse_start_and_bounds(x0: Any, bounds: Any, seed: int) -> tuple[Tensor, Ten
         "dtype": torch.float64 if like is None else like.dtype,
         "device": next((t.device for t in (x0, bounds) if isinstance(t, Tensor)), None),
     }
+    if kind["dtype"] == torch.float16:
+        raise ValueError("float16 is too coarse to search in; expected float64, float32 or bfloat16")
     x = None if x0 is None else _start(x0, kind)
     dim = None if x is None else x.shape[1]
     lower, upper = _bounds(bounds, dim, kind)
@@ -47,12 +49,14 @@ def parse_start_and_bounds(x0: Any, bounds: Any, seed: int) -> tuple[Tensor, Ten
 
 
 def _start(x0: Any, kind: dict[str, Any]) -> Tensor:
+    if x0.is_complex() if isinstance(x0, Tensor) else np.iscomplexobj(x0):
+        raise ValueError("x0 must be real numbers, got complex ones; minimise over real and imaginary parts")
     if isinstance(x0, Tensor):
         x = x0.detach().to(**kind).clone()
     else:
         try:
             x = torch.as_tensor(np.array(x0, dtype=float), **kind)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"x0 must be numbers of shape (dim,) or (n, dim): {error}") from error
     if x.ndim == 0:
         x = x[None]
@@ -98,8 +102,9 @@ def _pairs(bounds: Any) -> np.ndarray:
         return pairs[0] if len(pairs) == 1 else pairs
     if isinstance(bounds, Tensor):
         return bounds.detach().cpu().double().numpy()
-    rows = [bounds] if _is_pair(bounds) else list(bounds)
     try:
+        bounds = list(bounds)
+        rows = [bounds] if _is_pair(bounds) else bounds
         pairs = np.array([_numbers(row) for row in rows], dtype=float)
     except (TypeError, ValueError) as error:
         raise ValueError(

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from hybridopt.autodiff import flatten, unflatten_into
-from hybridopt.checkpoint import decode, encode
+from hybridopt.check import check_number, check_whole
+from hybridopt.checkpoint import decode, describe, encode
 from hybridopt.conditions import Trace
 from hybridopt.core import Optimizer, Query
 from hybridopt.evaluate import Evaluator
@@ -87,8 +88,11 @@ class FromEngine(torch.optim.Optimizer):
         seed: int | None = None,
     ) -> None:
         _check_optimizer(optimizer)
-        if radius is not None and not 0 < radius < math.inf:
-            raise ValueError(f"radius must be positive and finite, or None for no box, got {radius}")
+        if radius is not None:
+            expected = "positive and finite, or None for no box"
+            check_number("radius", radius, lambda radius: 0 < radius < math.inf, expected)
+        if seed is not None:
+            check_whole("seed", seed, 0)
         self.optimizer = optimizer
         self.radius = radius
         self.sampled = sampled
@@ -161,13 +165,29 @@ class FromEngine(torch.optim.Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """State as any torch optimizer's, and under "engine" what the engine optimizer knows."""
         state = super().state_dict()
-        state[_SAVED_AS] = {"seed": self.seed, "progress": encode(self._progress)}
+        state[_SAVED_AS] = {
+            "optimizer": describe(self.optimizer),
+            "seed": self.seed,
+            "progress": encode(self._progress),
+        }
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave; the next step goes on where that one stood."""
+        """Load what `state_dict` gave; the next step goes on where that one stood.
+
+        Raises
+        ------
+        ValueError
+            If it is of another optimizer, of one with other options, or of another model.
+        """
         if _SAVED_AS not in state_dict:
             raise ValueError(f"state_dict has no entry {_SAVED_AS!r}; pass one that FromEngine gave")
+        saved, mine = state_dict[_SAVED_AS].get("optimizer"), describe(self.optimizer)
+        if saved != mine:
+            raise ValueError(
+                f"state_dict is of the optimizer {saved}, here it is {mine}; load it with the same optimizer "
+                "and options"
+            )
         progress = decode(state_dict[_SAVED_AS]["progress"])
         dim = sum(param.numel() for param in self._trainable())
         if progress is not None and progress.best_x.shape != (dim,):
@@ -199,7 +219,7 @@ class FromEngine(torch.optim.Optimizer):
 class _Rows:
     """A closure as an objective of rows (`hybridopt.evaluate.Objective`)."""
 
-    draws = False  # random numbers are the snapshot's business
+    draws: bool | None = None  # the snapshot sees to them
     sampled = False
     order = 1
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hybridopt.objectives import EmpiricalRisk
+from hybridopt.problems.network import NetworkLoss
 from hybridopt.rng import generator, global_generators, hash_seed
 
 Batch = tuple[Tensor, Tensor]
@@ -19,7 +21,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A learning task with classes.
+    """A learning task with classes, or with numbers to be predicted.
 
     Attributes
     ----------
@@ -29,8 +31,8 @@ class Task:
     loss_fn : callable, (output, target) -> scalar
     train_x : Tensor, shape (samples, features)
         Standardised with the mean and the spread of the training samples.
-    train_y : Tensor, shape (samples,)
-        Classes, int64.
+    train_y : Tensor, shape (samples,) or (samples, outputs)
+        Classes, int64; or numbers, floating.
     test_x, test_y : Tensor
         The same of samples that no optimizer sees.
     batch_size : int
@@ -69,18 +71,40 @@ class Task:
             epoch += 1
 
     def metrics(self, model: nn.Module) -> dict[str, float]:
-        """Loss over all training samples, loss and accuracy over all test samples, in evaluation mode."""
+        """Loss over all training samples, loss and accuracy over all test samples, in evaluation mode.
+
+        There is an accuracy, `test_accuracy`, only where there are classes.
+        """
         training = model.training
         model.eval()
         with torch.no_grad():
             train_loss = self.loss_fn(model(self.train_x), self.train_y)
             output = model(self.test_x)
         model.train(training)
-        return {
+        metrics = {
             "train_loss": float(train_loss),
             "test_loss": float(self.loss_fn(output, self.test_y)),
-            "test_accuracy": float((output.argmax(1) == self.test_y).double().mean()),
         }
+        if not self.test_y.is_floating_point():
+            metrics["test_accuracy"] = float((output.argmax(1) == self.test_y).double().mean())
+        return metrics
+
+    def risk(self, batch_size: int | None = None) -> EmpiricalRisk:
+        """Loss over the training data as an objective for `minimize`, of the flat parameter vector.
+
+        Parameters
+        ----------
+        batch_size : int, optional
+            Samples in a minibatch; None: all at once.
+
+        Returns
+        -------
+        EmpiricalRisk
+            Its points are in the order of `network.parameters()`; `flatten(model(seed).parameters())` is one.
+        """
+        return EmpiricalRisk(
+            NetworkLoss(self.network, self.loss_fn), (self.train_x, self.train_y), batch_size
+        )
 
 
 def split(y: Tensor, test_share: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -108,10 +132,3 @@ def split(y: Tensor, test_share: float, seed: int) -> tuple[Tensor, Tensor]:
     chosen = torch.zeros(len(y), dtype=torch.bool)
     chosen[torch.cat(test)] = True
     return torch.nonzero(~chosen)[:, 0], torch.nonzero(chosen)[:, 0]
-
-
-def standardise(train_x: Tensor, test_x: Tensor) -> tuple[Tensor, Tensor]:
-    """Features of mean 0 and spread 1 over the training samples; constant ones become 0."""
-    mean, spread = train_x.mean(0), train_x.std(0, correction=0)
-    spread = torch.where(spread > 0, spread, 1.0)
-    return (train_x - mean) / spread, (test_x - mean) / spread

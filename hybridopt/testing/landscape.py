@@ -18,7 +18,7 @@ Rows = Callable[[Tensor], Tensor]
 class Landscape:
     """A deterministic function of rows, (n, dim) -> (n,), as an objective of the engine."""
 
-    draws = False
+    draws: bool | None = False
     sampled = False
     order = 2
     eps = 0.0

@@ -111,6 +111,10 @@ def test_methods_that_mix_rows_are_refused_with_the_reason(name):
     [
         (torch.optim.Adam, {"learning_rate": 0.1}, "it takes .*'lr'"),
         (torch.optim.Adam, {"schedule": 3}, "schedule must be a callable"),
+        (torch.optim.Adam, {"schedule": torch.optim.lr_scheduler.StepLR}, "schedule must be .* got <class"),
+        (torch.optim.Adam, {"population_size": 2.5}, "population_size must be a whole number"),
+        (torch.optim.Adam, {"lr": "fast"}, "lr must be a number, got 'fast'"),
+        (torch.optim.SGD, {"nesterov": "on"}, "nesterov must be true or false, got 'on'"),
         (torch.nn.Linear, {}, "base must be a class of torch.optim"),
         ("adam", {}, "base must be a class of torch.optim"),
     ],
@@ -146,3 +150,23 @@ def test_row_without_a_finite_gradient_goes_half_way_back():
     assert optimizer.ask(state).x.item() == 0.0
     assert state.x.item() == 4.0
     assert state.value.item() == 1.0
+
+
+def test_equal_methods_have_equal_hashes():
+    def method():
+        return TorchGradient(torch.optim.Adam, lr=0.1, betas=[0.8, 0.9])
+
+    assert method() == method()
+    assert len({method(), method(), TorchGradient(torch.optim.SGD)}) == 2
+
+
+def test_seeds_decide_about_rows_that_are_filled_up_alone():
+    box = torch.zeros(2, dtype=torch.float64), torch.ones(2, dtype=torch.float64)
+    x = torch.full((1, 2), 0.5, dtype=torch.float64)
+    three = TorchGradient(torch.optim.ASGD, population_size=3)
+    first, second = (three.init(x, *box, seed=seed) for seed in (0, 1))
+    assert not three.traits.stochastic
+    assert torch.equal(first.x[0], second.x[0])
+    assert not torch.equal(first.x, second.x)
+    given = first.x
+    assert torch.equal(three.init(given, *box, seed=0).x, three.init(given, *box, seed=1).x)

@@ -1,11 +1,17 @@
 """Gradient noise and perturbed descent at a strict saddle, where plain descent stands still."""
 
+import itertools
+
 import pytest
 import torch
 
 import hybridopt
-from hybridopt import GradientNoise, PerturbedDescent, TorchGradient
+from hybridopt import GeneticAlgorithm, GradientNoise, PerturbedDescent, TorchGradient
+from hybridopt.conditions import Trace
 from hybridopt.core import Evaluation
+from hybridopt.evaluate import Evaluator
+from hybridopt.loop import begin, iterate
+from hybridopt.objectives.function import TorchObjective
 
 SEEDS = range(20)
 
@@ -20,9 +26,12 @@ def solved(method, seed):
 
 
 def test_plain_descent_never_leaves_the_saddle():
-    descent = TorchGradient(torch.optim.SGD, lr=0.01)
-    result = hybridopt.minimize(saddle, x0=[0.0, 0.0], method=descent, max_evals=4000, vectorized=True)
-    assert result.x.tolist() == [0.0, 0.0]
+    descent = TorchGradient(torch.optim.SGD, lr=0.05)
+    free = torch.full((2,), torch.inf, dtype=torch.float64)
+    evaluate = Evaluator(TorchObjective(saddle, (), True, None), -free, free)
+    state = descent.init(torch.zeros(1, 2, dtype=torch.float64), -free, free, seed=0)
+    last = list(itertools.islice(iterate(descent, evaluate, begin(state, Trace())), 1000))[-1]
+    assert last.state.x.tolist() == [[0.0, 0.0]]
 
 
 FAST = TorchGradient(torch.optim.SGD, lr=0.05)
@@ -60,6 +69,13 @@ def test_perturbations_are_uniform_in_the_ball_and_wait_their_turn():
     assert float((lengths[0] < 2.0 * 0.5**0.5).double().mean()) == pytest.approx(
         0.5, abs=0.03
     )  # half the area
+
+
+@pytest.mark.parametrize("method", [GradientNoise, PerturbedDescent])
+@pytest.mark.parametrize("inner", [GeneticAlgorithm(), "sgd", torch.optim.SGD, TorchGradient])
+def test_only_gradient_methods_can_be_inside(method, inner):
+    with pytest.raises(TypeError, match="inner must be a TorchGradient, got"):
+        method(inner)
 
 
 @pytest.mark.parametrize("options", [{"eta": 0.0}, {"gamma": -1.0}])

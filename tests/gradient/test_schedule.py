@@ -68,3 +68,16 @@ def test_an_instance_is_refused():
 def test_replay_survives_pickle():
     replay = pickle.loads(pickle.dumps(Replay(lr_scheduler.StepLR, step_size=3)))
     assert repr(replay) == "Replay(StepLR, step_size=3)"
+
+
+@pytest.mark.parametrize("options", [{"stepsize": 3}, {}])
+def test_an_option_that_is_unknown_or_missing_is_told_at_once(options):
+    with pytest.raises(TypeError, match="StepLR: .*it takes step_size, gamma"):
+        Replay(lr_scheduler.StepLR, **options)
+
+
+def test_a_scheduler_that_does_not_go_with_the_optimizer_is_told_at_once():
+    with pytest.raises(ValueError, match="does not go with SGD: .*momentum"):
+        TorchGradient(
+            torch.optim.SGD, lr=0.1, schedule=Replay(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=9)
+        )

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import random
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -100,13 +102,19 @@ def test_numpy_function_with_jac_equals_the_torch_function():
 
 
 def test_numpy_function_without_jac_is_refused_by_gradient_methods():
-    with pytest.raises(TypeError, match="numpy function without jac; pass jac="):
+    with pytest.raises(TypeError, match="numpy function without jac.*pass jac="):
         minimize(numpy_parabola, x0=[0.0, 3.0], method="adam")
 
 
 def test_jac_of_a_torch_function_is_used():
     result = minimize(parabola, x0=torch.tensor([0.0, 3.0]), jac=lambda x: 2 * (x - 1), method=SGD)
     assert torch.allclose(result.x, torch.ones(2), atol=1e-3)
+
+
+@pytest.mark.parametrize("jac", [lambda x: np.array([2 * x[0], 2 * x[1]]), lambda x: [2 * x[0], 2 * x[1]]])
+def test_plain_arithmetic_with_a_jac_for_numpy_is_numpys(jac):
+    result = minimize(lambda x: x[0] ** 2 + x[1] ** 2, x0=[1.0, 2.0], jac=jac, method=SGD)
+    assert result.success
 
 
 def test_args_are_passed_on():
@@ -166,6 +174,17 @@ def test_gradient_check_raises_no_false_alarm(fun, x0):
     minimize(fun, x0=x0, method=SGD, max_evals=60)
 
 
+@pytest.mark.parametrize("dim", [2, 4, 10])
+def test_gradient_check_is_not_fooled_by_symmetric_starts_nor_by_bounds(dim):
+    def half_detached(x):
+        return ((x - 1) ** 2).sum() + (5 * (x.detach() - 2) ** 2).sum()
+
+    for seed in range(20):
+        for start, bounds in ((0.1, None), (0.0, (0, 3))):
+            with pytest.raises(hybridopt.GradientMismatchError):
+                minimize(half_detached, x0=[start] * dim, bounds=bounds, method=SGD, seed=seed)
+
+
 def test_gradient_check_costs_two_units():
     result = minimize(parabola, x0=[0.0, 3.0], method=SGD)
     assert result.ledger.phases["gradient check"] == 2
@@ -211,18 +230,25 @@ def test_function_that_draws_repeats_with_its_seed_and_leaves_the_generators_alo
         return parabola(x) + 0.1 * torch.randn(())
 
     torch.manual_seed(1)
-    before = torch.get_rng_state()
     runs = [minimize(noisy, bounds=(-2, 3), x0=[0.0, 0.0], method="genetic", max_evals=500, seed=5)]
     torch.manual_seed(2)
     runs.append(minimize(noisy, bounds=(-2, 3), x0=[0.0, 0.0], method="genetic", max_evals=500, seed=5))
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
-    torch.manual_seed(1)
-    noisy(torch.zeros(2))  # the one call that finds out what kind of function it is, is not seeded
-    after = torch.get_rng_state()
-    torch.manual_seed(1)
+    states = [random.getstate(), repr(np.random.get_state()), torch.get_rng_state()]  # noqa: NPY002
     minimize(noisy, x0=[0.0, 0.0], method="genetic", max_evals=500, seed=5)
-    assert torch.equal(torch.get_rng_state(), after)
-    assert not torch.equal(before, after)
+    minimize(lambda x: parabola(x).item() + np.random.randn(), x0=[0.0], max_evals=50)  # noqa: NPY002
+    assert states[:2] == [random.getstate(), repr(np.random.get_state())]  # noqa: NPY002
+    assert torch.equal(states[2], torch.get_rng_state())
+
+
+def test_function_that_draws_in_a_part_of_the_box_only_is_found_out_too():
+    def late(x):
+        return parabola(x) + (0.01 * torch.randn(()) if x[0] > 0.5 else 0.0)
+
+    before = torch.get_rng_state()
+    runs = [minimize(late, x0=[0.0, 0.0], method=SGD, max_evals=300, seed=3) for _ in range(2)]
+    np.testing.assert_array_equal(runs[0].x, runs[1].x)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_same_seed_same_run_and_no_seed_is_told():
@@ -282,6 +308,14 @@ def test_fixed_variable_stays():
         ({"bounds": [(0, None)]}, "without x0 every bound must be finite"),
         ({"x0": [0.0], "max_evals": 0}, "max_evals must be a whole number of at least 1, got 0"),
         ({"x0": [0.0], "max_evals": 2.5}, "max_evals must be a whole number"),
+        ({"x0": [0.0], "max_evals": math.inf}, "max_evals must be a whole number"),
+        ({"x0": [0.0], "max_evals": "a"}, "max_evals must be a whole number"),
+        ({"x0": [0.0], "seed": [3]}, "seed must be a whole number"),
+        ({"x0": [0.0], "tol": "a"}, "tol must be a number"),
+        ({"x0": [0.0], "bounds": 5}, "bounds must be pairs"),
+        ({"x0": [1j]}, "x0 must be real"),
+        ({"x0": torch.zeros(2, dtype=torch.half)}, "float16 is too coarse"),
+        ({"bounds": (0, 1), "x0": [0.5], "method": "genetic", "tol": 1e-3}, "the method takes no gradients"),
         ({"x0": [0.0], "max_time": 0}, "max_time must be a positive"),
         ({"x0": [0.0], "tol": -1.0}, "tol must be"),
         ({"x0": [0.0], "target": math.nan}, "target must be"),
@@ -304,6 +338,9 @@ def test_bad_values_are_errors_that_say_what_was_expected(arguments, message):
         ({"jac": "2-point"}, "jac must be a callable"),
         ({"callback": 3}, "callback must be callable"),
         ({"fun": 3}, "fun must be callable"),
+        ({"fun": lambda x: None}, "is a return missing"),
+        ({"fun": lambda x: (float(x[0]) ** 2, 2 * np.asarray(x))}, "pass jac=True"),
+        ({"fun": lambda x: float(x[0]) ** 2, "jac": True}, r"must return \(value, gradient\)"),
     ],
 )
 def test_bad_types_are_errors_that_say_what_was_expected(arguments, message):
@@ -422,6 +459,29 @@ def test_executor_gives_the_same_run(pool):
     np.testing.assert_array_equal(alone.x, shared.x)
 
 
+def slow_rows(x):
+    time.sleep(2e-3 * len(x))
+    return rows_of_parabola(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_of_an_executor_share_a_batch():
+    arguments = {
+        "bounds": [(-3, 2)] * 2,
+        "method": "genetic",
+        "vectorized": True,
+        "max_evals": 601,
+        "seed": 0,
+    }
+    seconds = []
+    for workers in (1, 4):  # they sleep, so that cores do not matter
+        with ThreadPoolExecutor(workers) as executor:
+            began = time.monotonic()
+            minimize(slow_rows, **arguments, executor=executor)
+            seconds.append(time.monotonic() - began)
+    assert seconds[1] < 0.6 * seconds[0]
+
+
 def test_resumed_run_equals_uninterrupted_run(tmp_path):
     arguments = {"bounds": [(-3, 2)] * 3, "seed": 3}
     path = tmp_path / "run.ckpt"
@@ -459,6 +519,25 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
         minimize(parabola, bounds=[(-3, 4)] * 3, max_evals=200, checkpoint=path)
     with pytest.raises(hybridopt.CheckpointError, match="has seed 1, got seed=2"):
         minimize(parabola, bounds=[(-3, 2)] * 3, max_evals=200, checkpoint=path, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("fun", "options"),
+    [(lambda x: ((x - 0.5) ** 2).sum(), {}), (parabola, {"options": {"sigma": 0.9}})],
+)
+def test_checkpoint_of_another_function_or_option_is_refused(tmp_path, fun, options):
+    path = tmp_path / "run.ckpt"
+    arguments = {"bounds": [(-3, 2)] * 3, "max_evals": 300, "checkpoint": path, "method": "genetic"}
+    minimize(parabola, **arguments, seed=1)
+    with pytest.raises(hybridopt.CheckpointError, match="belongs to another run"):
+        minimize(fun, **arguments, **options)
+
+
+def test_checkpoint_that_cannot_be_written_fails_at_once(tmp_path):
+    calls = []
+    with pytest.raises(FileNotFoundError):
+        minimize(lambda x: (calls.append(1), parabola(x))[1], x0=[0.0], checkpoint=tmp_path / "no" / "x")
+    assert len(calls) == 1
 
 
 def test_exception_writes_the_checkpoint(tmp_path):

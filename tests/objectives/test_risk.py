@@ -84,12 +84,67 @@ def test_rows_share_the_batch():
     assert (value == value[0]).all()
 
 
-@pytest.mark.parametrize("size", [0, 61, -1])
+@pytest.mark.parametrize("size", [0, 61, -1, 2.5])
 def test_batch_size_must_be_in_range(size):
-    with pytest.raises(ValueError, match=r"batch_size must be in 1 .. 60"):
+    with pytest.raises(ValueError, match=r"batch_size must be a whole number in 1 .. 60"):
         EmpiricalRisk(squared, data(), size)
 
 
 def test_data_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match=r"same length, at least 1, got lengths \[2, 3\]"):
         EmpiricalRisk(squared, (torch.zeros(3), torch.zeros(2)))
+
+
+def interrupting(error, after):
+    calls = []
+
+    def loss(w, x, y):
+        calls.append(1)
+        if len(calls) == after:
+            raise error
+        return squared(w, x, y)
+
+    return loss
+
+
+def test_interrupted_run_reports_the_value_on_all_data():
+    x, y = data()
+    risk = EmpiricalRisk(interrupting(KeyboardInterrupt, 20), (x, y), 2)
+    result = hybridopt.minimize(risk, x0=[0.0] * 3, method="sgd", options={"lr": 0.01}, seed=0)
+    assert result.status == 5
+    assert result.fun == pytest.approx(float(squared(torch.as_tensor(result.x), x, y)), rel=1e-12)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 5, 12, 40])
+@pytest.mark.parametrize("method", ["genetic", "sgd"])
+def test_small_budgets_are_kept_to(budget, method):
+    risk = EmpiricalRisk(squared, data(), 5)
+    assert hybridopt.minimize(risk, x0=[0.0] * 3, method=method, max_evals=budget).ledger.cost <= budget
+
+
+def test_loss_with_dropout_repeats_with_its_seed_and_leaves_the_generator_alone():
+    def dropped(w, x, y):
+        return squared(w, torch.dropout(x, 0.5, train=True), y)
+
+    before = torch.get_rng_state()
+    for x0 in ([0.0] * 3, [[0.0] * 3, [1.0] * 3]):
+        runs = [
+            hybridopt.minimize(
+                EmpiricalRisk(dropped, data(), 5), x0=x0, method="sgd", options={"lr": 0.01}, max_evals=200,
+                seed=2,
+            )
+            for _ in range(2)
+        ]  # fmt: skip
+        np.testing.assert_array_equal(runs[0].x, runs[1].x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_wrong_data_and_losses_are_clear_errors():
+    with pytest.raises(TypeError, match=r"write \(data,\)"):
+        EmpiricalRisk(squared, torch.zeros(3, 2))
+    with pytest.raises(TypeError, match="use torch.as_tensor"):
+        EmpiricalRisk(squared, (np.zeros((3, 2)), np.zeros(3)))
+    with pytest.raises(ValueError, match="for one point, expected"):
+        hybridopt.minimize(EmpiricalRisk(lambda w, x, y: (x @ w - y) ** 2, data()), x0=[0.0] * 3)
+    with pytest.raises(TypeError, match="args, jac and vectorized are not used"):
+        hybridopt.minimize(EmpiricalRisk(squared, data()), x0=[0.0] * 3, vectorized=True)

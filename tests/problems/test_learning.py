@@ -1,4 +1,4 @@
-"""Digits: the split, the network, the minibatches, and what is measured."""
+"""Learning tasks: the split, the network, the minibatches, and what is measured."""
 
 import builtins
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hybridopt import problems
-from hybridopt.problems import learning
+from hybridopt.problems import data
 
 TASKS = ["digits_linear", "digits_mlp"]
 
@@ -50,7 +50,17 @@ def test_model_is_made_by_seed_and_leaves_the_global_generator_alone(task):
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize(("name", "count"), [("digits_linear", 650), ("digits_mlp", 2410)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("diabetes_linear", 11),
+        ("diabetes_mlp", 97),
+        ("breast_cancer_linear", 62),
+        ("breast_cancer_mlp", 266),
+        ("digits_linear", 650),
+        ("digits_mlp", 2410),
+    ],
+)
 def test_networks_have_the_stated_number_of_parameters(name, count):
     model = problems.make_task(name).model(0)
     assert sum(p.numel() for p in model.parameters()) == count
@@ -79,15 +89,42 @@ def test_metrics_agree_with_a_count_by_hand_and_leave_the_mode(task):
     assert model.training
 
 
-def test_linear_model_learns_digits():
-    task = problems.make_task("digits_linear", seed=0)
+@pytest.mark.parametrize("name", problems.TASKS)
+def test_every_task_has_data_of_the_same_kind_for_training_and_testing(name):
+    task = problems.make_task(name, seed=1)
+    assert task.train_x.dtype == task.test_x.dtype == torch.float32
+    assert task.train_x.mean(0).abs().max() < 1e-5
+    assert 0.2 < len(task.test_y) / (len(task.test_y) + len(task.train_y)) < 0.3
+    output = task.model(0)(task.test_x)
+    assert torch.isfinite(task.loss_fn(output, task.test_y))
+    assert task.train_y.shape[1:] == task.test_y.shape[1:]
+
+
+def trained(name, steps):
+    task = problems.make_task(name, seed=0)
     model = task.model(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for (x, y), _ in zip(task.batches(0), range(200), strict=False):
+    for (x, y), _ in zip(task.batches(0), range(steps), strict=False):
         optimizer.zero_grad()
         task.loss_fn(model(x), y).backward()
         optimizer.step()
-    assert task.metrics(model)["test_accuracy"] > 0.93
+    return task.metrics(model)
+
+
+@pytest.mark.parametrize("name", ["breast_cancer_linear", "breast_cancer_mlp"])
+def test_breast_cancer_is_learnt(name):
+    assert trained(name, 200)["test_accuracy"] > 0.95
+
+
+@pytest.mark.parametrize("name", ["diabetes_linear", "diabetes_mlp"])
+def test_diabetes_is_learnt_and_has_no_accuracy(name):
+    metrics = trained(name, 300)
+    assert metrics["test_loss"] < 0.65  # the mean of the targets alone gives about 1
+    assert set(metrics) == {"train_loss", "test_loss"}
+
+
+def test_linear_model_learns_digits():
+    assert trained("digits_linear", 200)["test_accuracy"] > 0.93
 
 
 def test_without_scikit_learn_the_error_says_how_to_install_it(monkeypatch):
@@ -98,7 +135,7 @@ def test_without_scikit_learn_the_error_says_how_to_install_it(monkeypatch):
             raise ModuleNotFoundError("No module named 'sklearn'")
         return real(name, *rest, **named)
 
-    learning._load_digits.cache_clear()
+    data.digits.cache_clear()
     monkeypatch.setattr(builtins, "__import__", fake)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "torch-hybridopt\[data\]"'):
         problems.make_task("digits_mlp")
