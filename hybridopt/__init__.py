@@ -18,6 +18,7 @@ from hybridopt.hybrid import Alternate
 from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
+from hybridopt.verify import verify
 
 __all__ = [
     "Alternate",
@@ -35,6 +36,7 @@ __all__ = [
     "minimize",
     "optim",
     "problems",
+    "verify",
 ]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

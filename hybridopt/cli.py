@@ -1,4 +1,4 @@
-"""The command `hybridopt`: run experiments, list what there is.
+"""The command `hybridopt`: run experiments, verify optimizers, list what there is.
 
 What only one command needs is imported by it: `hybridopt --version` waits for nothing but torch.
 """
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
     from hybridopt.runs.cell import Cell, Run
     from hybridopt.runs.config import Experiment
+    from hybridopt.verify.check import Piece
+    from hybridopt.verify.report import Report, Row
 
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
-    help="Evolution and gradients in one optimizer: run experiments, list what there is.",
+    help="Evolution and gradients in one optimizer: run experiments, verify optimizers, list what there is.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,6 +40,7 @@ class Kind(enum.StrEnum):
 
     optimizers = "optimizers"
     problems = "problems"
+    conditions = "conditions"
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,6 +83,39 @@ def run(
     raise typer.Exit(code)
 
 
+@app.command()
+def verify(
+    optimizer: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this one; may be given again. By default all.", metavar="NAME"),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None,
+        typer.Option(help="Only against this one; may be given again. By default all.", metavar="NAME"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON in place of the table.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the data and the runs.", metavar="N")] = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes; by default as many as there are processors.", metavar="N"),
+    ] = None,
+) -> None:
+    """Hold every optimizer against scipy's closed forms and torch.optim; exit code 1 if one fails."""
+    from hybridopt.verify.door import pieces
+
+    try:
+        work = pieces(optimizer or None, baseline or None, seed=seed)
+    except ValueError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG_USE) from None
+    try:
+        report = _verified(work, jobs)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    _show(report, json)
+    raise typer.Exit(0 if report.passed else FAILED)
+
+
 @app.command("list")
 def list_(
     kind: Annotated[
@@ -97,6 +133,11 @@ def list_(
         known = {**PROBLEMS, **TASKS}
         about = [(name, (factory.__doc__ or "").partition("\n")[0]) for name, factory in known.items()]
         _print_names("problems", about)
+    if kind in (None, Kind.conditions):
+        from hybridopt.runs.build import CONDITIONS
+
+        about = [(name, (factory.__doc__ or "").partition("\n")[0]) for name, factory in CONDITIONS.items()]
+        _print_names("conditions", about)
 
 
 def main() -> None:
@@ -150,11 +191,43 @@ def _collect(work: Sequence[Cell], jobs: int, console: Console, done: list[Run])
     return False
 
 
-def _bar(console: Console) -> Progress:
-    """A bar of finished runs and the time left; none where no terminal can show it."""
+def _verified(work: Sequence[Piece], jobs: int | None) -> Report:
+    """Verify the pieces in several processes, with a bar on stderr."""
+    from rich.console import Console
+
+    from hybridopt.runs.runner import default_jobs
+    from hybridopt.verify.door import in_order, results
+
+    rows: list[Row] = []
+    with (
+        _bar(Console(stderr=True), "checks") as bar,
+        contextlib.closing(results(work, jobs or default_jobs())) as finished,
+    ):
+        shown = bar.add_task("checks", total=len(work))
+        for row in finished:
+            rows.append(row)
+            bar.advance(shown)
+    return in_order(rows, work)
+
+
+def _show(report: Report, json: bool) -> None:
+    """Print a report as a table with notes, or as JSON."""
+    if json:
+        from json import dumps
+
+        typer.echo(dumps({"hybridopt": __version__, **report.as_dict()}, indent=2))
+        return
+    console = _console()
+    console.print(report.table())
+    for line in report.notes():
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _bar(console: Console, what: str = "runs") -> Progress:
+    """A bar of what is finished and the time left; none where no terminal can show it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 

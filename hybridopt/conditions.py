@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, State, project
 
 
@@ -101,6 +102,11 @@ class Needs:
 Condition = Callable[[Trace], bool]
 
 
+def is_condition(thing: object) -> bool:
+    """Whether it can be asked; a class (`Stalled` for `Stalled(50)`) would answer an object, always true."""
+    return callable(thing) and not isinstance(thing, type)
+
+
 @dataclass(frozen=True)
 class Budget:
     """True when `units` of the ledger are spent since the phase began."""
@@ -110,7 +116,7 @@ class Budget:
     needs = Needs()
 
     def __post_init__(self) -> None:
-        _positive("Budget.units", self.units)
+        check_whole("Budget.units", self.units, 1)
 
     def __call__(self, trace: Trace) -> bool:
         return bool(trace.cost) and trace.cost[-1] >= self.units
@@ -125,7 +131,7 @@ class Steps:
     needs = Needs()
 
     def __post_init__(self) -> None:
-        _positive("Steps.count", self.count)
+        check_whole("Steps.count", self.count, 1)
 
     def __call__(self, trace: Trace) -> bool:
         return trace.steps >= self.count
@@ -138,6 +144,9 @@ class Target:
     value: float
 
     needs = Needs()
+
+    def __post_init__(self) -> None:
+        check_number("Target.value", self.value, lambda value: True, "not NaN")
 
     def __call__(self, trace: Trace) -> bool:
         return bool(trace.best) and trace.best[-1] <= self.value
@@ -155,7 +164,9 @@ class Stalled:
     atol: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive("Stalled.steps", self.steps)
+        check_whole("Stalled.steps", self.steps, 1)
+        check_not_negative("Stalled.rtol", self.rtol)
+        check_not_negative("Stalled.atol", self.atol)
 
     @property
     def needs(self) -> Needs:
@@ -179,6 +190,9 @@ class SmallGradient:
 
     needs = Needs()
 
+    def __post_init__(self) -> None:
+        check_not_negative("SmallGradient.tol", self.tol)
+
     def __call__(self, trace: Trace) -> bool:
         return bool(trace.grad_norm) and trace.grad_norm[-1] <= self.tol
 
@@ -191,6 +205,9 @@ class LowDiversity:
 
     needs = Needs(diversity=True)
 
+    def __post_init__(self) -> None:
+        check_not_negative("LowDiversity.share", self.share)
+
     def __call__(self, trace: Trace) -> bool:
         return bool(trace.diversity) and trace.diversity[-1] <= self.share
 
@@ -199,7 +216,7 @@ class _Combined:
     """A condition made of conditions."""
 
     def __init__(self, *conditions: Condition) -> None:
-        if not conditions or not all(callable(c) for c in conditions):
+        if not conditions or not all(is_condition(c) for c in conditions):
             raise TypeError(
                 f"{type(self).__name__} takes one or more conditions, got {conditions!r}; "
                 f"write e.g. {type(self).__name__}(Stalled(50), Budget(1000))"
@@ -247,8 +264,3 @@ def _diversity(x: Tensor, lower: Tensor, upper: Tensor) -> float:
 def _number(scalar: Tensor) -> float:
     """The one place where the engine waits for a device."""
     return float(scalar)
-
-
-def _positive(name: str, number: float) -> None:
-    if not number > 0:
-        raise ValueError(f"{name} must be positive, got {number}")

@@ -37,9 +37,7 @@ def load(target: str) -> Any:
     ValueError
         If the path has another form, or leads nowhere.
     """
-    module, colon, attribute = target.partition(":")
-    if not (module and colon and attribute):
-        raise ValueError(f"an import path has the form 'package.module:name', got {target!r}")
+    module, attribute = _parts(target)
     try:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -73,10 +71,19 @@ def register(name: str, target: str) -> None:
     Raises
     ------
     ValueError
-        If the name is taken by another one.
+        If the path has another form, or the name is taken by another one.
     """
+    _parts(target)
     if OPTIMIZERS.setdefault(name, target) != target:
         raise ValueError(f"optimizer name {name!r} is taken by {OPTIMIZERS[name]!r}; choose another one")
+
+
+def _parts(target: str) -> tuple[str, str]:
+    """Module and attribute of an import path."""
+    module, _, attribute = target.partition(":") if isinstance(target, str) else ("", "", "")
+    if not (module and attribute):
+        raise ValueError(f"an import path has the form 'package.module:name', got {target!r}")
+    return module, attribute
 
 
 def lookup(name: str, table: dict[str, Any], kind: str) -> Any:

@@ -1,5 +1,6 @@
 """The command: output, exit codes, Ctrl-C."""
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hybridopt import __version__
+from hybridopt import __version__, registry
 from hybridopt.cli import app
 
 CONFIG = """\
@@ -55,7 +56,7 @@ def test_version_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_list_names_optimizers_and_problems():
+def test_list_names_optimizers_problems_and_conditions():
     everything = call("list").stdout
     assert "optimizers:" in everything
     assert "problems:" in everything
@@ -64,6 +65,9 @@ def test_list_names_optimizers_and_problems():
     assert "rastrigin" in problems
     assert "digits_mlp" in problems
     assert "genetic " not in problems
+    conditions = call("list", "conditions").stdout
+    assert "stalled" in conditions
+    assert "rastrigin" not in conditions
 
 
 def test_run_prints_a_table_and_who_won(config):
@@ -160,6 +164,53 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_quietly_with_code_130(config, t
     assert "interrupted: 0 of 2 runs were finished" in out
     with pytest.raises(ProcessLookupError):
         wait_until_gone(process.pid)
+
+
+def test_verify_prints_a_table_and_ends_with_code_0():
+    result = call(
+        "verify", "--optimizer", "sgd", "--baseline", "ridge", "--baseline", "nonnegative", "--jobs", 1
+    )
+    assert result.exit_code == 0, result.output
+    assert "scipy.linalg.cho_solve" in result.stdout
+    assert "2 checks, seed 0: 2 passed, 0 failed, 0 not applicable" in result.stdout
+    assert result.stderr == ""
+
+
+def test_verify_prints_json():
+    result = call("verify", "--optimizer", "rprop", "--baseline", "ridge", "--json", "--seed", 3, "--jobs", 1)
+    report = json.loads(result.stdout)
+    assert report["passed"]
+    assert report["hybridopt"] == __version__
+    assert report["seed"] == 3
+    assert report["rows"][0]["optimizer"] == "rprop"
+
+
+def test_verify_ends_with_code_1_if_one_fails(monkeypatch):
+    monkeypatch.setitem(registry.OPTIMIZERS, "bare", "hybridopt.hybrid.alternate:Alternate")
+    result = call("verify", "--optimizer", "bare", "--baseline", "ridge", "--jobs", 1)
+    assert result.exit_code == 1
+    assert "failed: bare on ridge: TypeError: Alternate.__init__() missing" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "nearest"), [("--optimizer", "adm", "adam"), ("--baseline", "rigde", "ridge")]
+)
+def test_verify_ends_with_code_2_for_an_unknown_name(option, name, nearest):
+    result = call("verify", option, name)
+    assert result.exit_code == 2
+    assert f"did you mean '{nearest}'" in result.stderr
+    assert result.stdout == ""
+
+
+def test_ctrl_c_ends_verify_with_code_130(monkeypatch):
+    from hybridopt.verify import door
+
+    def interrupted(work, jobs):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(door, "results", interrupted)
+    assert call("verify", "--optimizer", "sgd").exit_code == 130
 
 
 def test_output_is_plain_where_there_is_no_terminal(config):

@@ -97,10 +97,34 @@ def test_window_is_as_long_as_the_longest_memory():
     assert Trace(window=2).widened(Stalled(9)).window == 10
 
 
-@pytest.mark.parametrize("make", [lambda: Budget(0), lambda: Steps(-1), lambda: Stalled(0)])
-def test_counts_must_be_positive(make):
-    with pytest.raises(ValueError, match="must be positive"):
+@pytest.mark.parametrize("condition", [Budget, Steps, Stalled])
+def test_counts_must_be_whole_and_at_least_one(condition):
+    with pytest.raises(ValueError, match="must be at least 1, got 0"):
+        condition(0)
+    for wrong in (2.5, "ten", True, None):
+        with pytest.raises(TypeError, match="must be a whole number of at least 1"):
+            condition(wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Target(math.nan), ValueError, "Target.value must be not NaN, got nan"),
+        (lambda: Target("low"), TypeError, "Target.value must be a number"),
+        (lambda: SmallGradient(-1), ValueError, "SmallGradient.tol must be at least 0, got -1"),
+        (lambda: LowDiversity(-1), ValueError, "LowDiversity.share must be at least 0, got -1"),
+        (lambda: Stalled(rtol="a"), TypeError, "Stalled.rtol must be a number, at least 0, got 'a'"),
+        (lambda: Stalled(atol=math.nan), ValueError, "Stalled.atol"),
+    ],
+)
+def test_numbers_of_conditions_are_checked_when_they_are_made(make, error, message):
+    with pytest.raises(error, match=message):
         make()
+
+
+def test_a_class_is_no_condition():
+    with pytest.raises(TypeError, match="takes one or more conditions"):
+        AnyOf(Stalled)
 
 
 def test_combining_nothing_or_numbers_is_an_error():

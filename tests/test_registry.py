@@ -33,6 +33,13 @@ def test_wrong_import_path_says_why(path, message):
         registry.load(path)
 
 
+@pytest.mark.parametrize("target", ["own.RandomStep", "own:", ":RandomStep", 3])
+def test_only_import_paths_are_registered(target):
+    with pytest.raises(ValueError, match="has the form 'package.module:name'"):
+        registry.register("x", target)
+    assert "x" not in registry.OPTIMIZERS
+
+
 def test_names_are_registered_once(monkeypatch):
     monkeypatch.setattr(registry, "OPTIMIZERS", dict(registry.OPTIMIZERS))
     registry.register("mine", "hybridopt.core:State")

@@ -3,6 +3,8 @@
 import ast
 import random
 import re
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
@@ -411,14 +413,50 @@ def test_check_optimizer_names_every_broken_law():
         check_optimizer(MovesOnAfterTheValue())
 
 
-def test_an_error_of_the_optimizer_passes_with_a_note():
+def test_an_error_of_the_optimizer_breaks_the_law_it_was_raised_under():
     class Raises(Sound):
         def tell(self, state, evaluation):
             raise ZeroDivisionError("mine")
 
-    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+    with pytest.raises(
+        LawError, match="under the law 'ask_is_idempotent'.*ZeroDivisionError: mine"
+    ) as caught:
         LAWS[PURE](Raises(), FLOAT64)
-    assert "under the law 'ask_is_idempotent'" in caught.value.__notes__[0]
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_an_error_does_not_hide_other_broken_laws_and_the_dtype_comes_first():
+    class Doubles(Sound):
+        def tell(self, state, evaluation):
+            told = super().tell(state, evaluation)
+            return replace(told, x=told.x.double(), move=told.move @ torch.eye(3))
+
+    with pytest.raises(LawError) as caught:
+        check_optimizer(Doubles(), dtypes=[torch.float32, torch.float64])
+    first, *others = str(caught.value).splitlines()
+    assert f"{DTYPE!r} with Case(dtype=torch.float32" in first
+    assert "state.x has dtype torch.float64, expected torch.float32" in first
+    assert any("RuntimeError: expected" in line for line in others)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_one_law_may_be_given_by_its_name():
+    check_optimizer(Sound(), laws=PURE)
+    assert parametrization(Sound(), laws=PURE, dtypes=[torch.float64])["ids"] == [f"Sound-{PURE}-float64"]
+
+
+def test_what_is_no_optimizer_is_refused():
+    with pytest.raises(TypeError, match=r"got the class Sound; pass an instance of it: Sound\(\.\.\.\)"):
+        check_optimizer(Sound)
+    with pytest.raises(TypeError, match="got the class Sound"):
+        LAWS[PURE](Sound, FLOAT64)
+    with pytest.raises(TypeError, match="got 3, which has no init, ask, tell, traits"):
+        check_optimizer(3)
+
+
+def test_the_suite_is_found_without_an_import_of_its_own():
+    code = "import sys, hybridopt; assert 'hybridopt.testing' not in sys.modules; hybridopt.testing.Case()"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_parametrization_has_one_id_for_each_law_and_dtype():
@@ -540,14 +578,13 @@ def test_fake_tensors_move_between_devices():
             x.cuda().numpy()
 
 
-def test_an_error_on_the_fake_device_that_is_no_mix_passes_with_a_note():
+def test_an_error_on_the_fake_device_that_is_no_mix_says_where_it_was():
     class Raises(Sound):
         def ask(self, state):
             return Query(torch.unique(state.x, dim=0))
 
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(LawError, match="(?s)on a fake device, which computes nothing"):
         LAWS[DEVICES](Raises(), FLOAT64)
-    assert "on a fake device, which computes nothing" in caught.value.__notes__[0]
 
 
 def test_fake_generators_say_where_they_are():

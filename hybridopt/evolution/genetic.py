@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_whole
 from hybridopt.core import Evaluation, Query, State, Traits, project
 from hybridopt.evolution.parameters import check
 from hybridopt.evolution.selection import selBest
@@ -85,14 +86,15 @@ class GeneticAlgorithm:
         Best rows that live on. 1 keeps the best point; more narrows the search.
     individual : {"list", "array", "numpy"} or callable
         What operators in DEAP's manner get: a list, an array.array, a numpy array, or what a class of yours
-        (`deap.creator.create`) makes of a list of floats, with a fitness of one negative weight.
+        (`deap.creator.create`) makes of a list of floats, with a fitness of one negative weight. Only
+        beside a toolbox in DEAP's manner.
 
     Raises
     ------
     TypeError
-        If the toolbox has not all three operators, or mixes kinds of them.
+        If the toolbox has not all three operators, or mixes kinds of them, or a parameter is no number.
     ValueError
-        If a parameter has an impossible value, or is one of the default toolbox's beside another toolbox.
+        If a parameter has an impossible value, or would go unused.
 
     Examples
     --------
@@ -125,17 +127,22 @@ class GeneticAlgorithm:
             check(name, getattr(self, name))
         if self.indpb is not None:
             check("indpb", self.indpb)
-        if not self.population_size >= 2:
-            raise ValueError(f"population_size must be at least 2, got {self.population_size!r}")
-        if not 0 <= self.elite < self.population_size:
+        check_whole("population_size", self.population_size, 2)
+        check_whole("elite", self.elite, 0)
+        if self.elite >= self.population_size:
             raise ValueError(
-                f"elite must be at least 0 and below population_size = {self.population_size}, so that there "
-                f"are children; got {self.elite!r}"
+                f"elite must be below population_size = {self.population_size}, so that there are children; "
+                f"got {self.elite!r}"
             )
         if self.toolbox is not None:
             check_toolbox(self.toolbox)
             self._check_unused()
         check_individual(self.individual)
+        if self.individual != "list" and (self.toolbox is None or is_batched(self.toolbox.select)):
+            raise ValueError(
+                f"individual={self.individual!r} would go unused: operators for whole populations get "
+                "tensors; leave it out, or pass a toolbox of deap.tools' operators"
+            )
 
     @property
     def traits(self) -> Traits:

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_number
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 Genes = float | Sequence[float] | Tensor
@@ -20,7 +22,7 @@ BLOCK = 2**18
 
 _UNBOUNDED = "finite; where there is no bound take another operator, e.g. cxBlend or mutGaussian"
 _VALID: dict[str, tuple[Callable[[float], bool], str]] = {
-    "tournsize": (lambda v: v >= 1 and v == int(v), "a whole number of at least 1"),
+    "tournsize": (lambda v: v >= 1 and v % 1 == 0, "a whole number of at least 1"),
     "alpha": (lambda v: 0 <= v < math.inf, "finite and at least 0"),
     "eta": (lambda v: 0 <= v < math.inf, "finite and at least 0"),
     "sigma": (lambda v: 0 <= v < math.inf, "finite and at least 0"),
@@ -40,10 +42,8 @@ def batched(operator: F) -> F:
 
 
 def check(name: str, value: float) -> None:
-    """Raise a ValueError if a parameter of this name has a value that makes no sense."""
-    valid, expected = _VALID[name]
-    if not valid(value):
-        raise ValueError(f"{name} must be {expected}; got {value!r}")
+    """Refuse a value that makes no sense for a parameter of this name."""
+    check_number(name, value, *_VALID[name])
 
 
 def check_genes(name: str, value: Genes) -> None:

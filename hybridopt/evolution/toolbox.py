@@ -119,8 +119,25 @@ def offspring_by_deap(
     for one, fitness in zip(population, value.tolist(), strict=True):
         one.fitness.values = (fitness,)
     with global_generators(seed):
-        children = varAnd(toolbox.select(population, count), toolbox, cxpb, mutpb)
+        parents = toolbox.select(population, count)
+        try:
+            children = varAnd(parents, toolbox, cxpb, mutpb)
+        except (AttributeError, TypeError, ValueError) as error:
+            _note_what_deap_expects(error)
+            raise
     return _rows(children, x, count)
+
+
+def _note_what_deap_expects(error: Exception) -> None:
+    """Explain what was raised by DEAP's own lines, which unpack what operators return."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is not None and trace.tb_frame.f_code.co_name == "varAnd":
+        error.add_note(
+            "DEAP's mutate returns a tuple (individual,) and its mate two individuals, of the kind they were "
+            "given; look at what the toolbox's mutate and mate return"
+        )
 
 
 def check_individual(individual: Individual) -> None:

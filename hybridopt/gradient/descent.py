@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_whole
 from hybridopt.core import Evaluation, Query, State, Traits, project
 from hybridopt.gradient.schedule import Replay
 from hybridopt.rng import generator
@@ -67,7 +68,9 @@ class TorchGradient:
         SGD (with momentum, Nesterov), ASGD, Adadelta, Adagrad, Adam, AdamW, Adamax, NAdam, RAdam, RMSprop
         or Rprop.
     population_size : int, optional
-        How many rows descend; by default as many as `init` is given.
+        How many rows descend; by default as many as `init` is given. Rows that are filled up are drawn by
+        the seed; the descent of given rows is the same with every seed, which is what `traits.stochastic`
+        tells.
     schedule : callable or Replay, optional
         Learning rate by step: a callable int -> float, or a torch scheduler replayed into a table.
     **options
@@ -76,7 +79,9 @@ class TorchGradient:
     Raises
     ------
     TypeError
-        If `base` is no elementwise torch optimizer, or does not take an option.
+        If `base` is no elementwise torch optimizer, or does not take an option, or one is of a wrong type.
+    ValueError
+        If an option is out of its range.
 
     Examples
     --------
@@ -107,21 +112,22 @@ class TorchGradient:
     ) -> None:
         _check_base(base)
         _check_options(base, options)
-        if population_size is not None and population_size < 1:
-            raise ValueError(f"population_size must be at least 1, got {population_size}")
-        if schedule is not None and not callable(schedule):
-            raise TypeError(
-                f"schedule must be a callable int -> float or a Replay of a scheduler, got {schedule!r}; "
-                "e.g. schedule=lambda step: 0.1 / (1 + step)"
-            )
+        if population_size is not None:
+            check_whole("population_size", population_size, 1)
+        _check_schedule(schedule, base, options)
         object.__setattr__(self, "base", base)
         object.__setattr__(self, "population_size", population_size)
         object.__setattr__(self, "schedule", schedule)
         object.__setattr__(self, "options", dict(options))
 
+    def __hash__(self) -> int:
+        return hash(
+            (self.base, self.population_size, *sorted(self.options))
+        )  # values may be lists or tensors
+
     @property
     def traits(self) -> Traits:
-        """Local, deterministic; shifts with the problem unless a decay (ASGD's too) pulls to the origin."""
+        """Local; deterministic on given rows; shifts with the problem unless a decay pulls to 0."""
         known = inspect.signature(self.base).parameters
         names = known.keys() & {"weight_decay", "lambd"}
         decays = any(self.options.get(name, known[name].default) for name in names)
@@ -196,8 +202,34 @@ def _check_base(base: Any) -> None:
         raise TypeError(f"TorchGradient knows the elementwise methods {ELEMENTWISE}, got {base!r}")
 
 
+def check_inner(inner: object) -> None:
+    """Check what a method wraps that changes gradients or points of another one."""
+    if not isinstance(inner, TorchGradient):
+        raise TypeError(
+            f"inner must be a TorchGradient, got {inner!r}; e.g. TorchGradient(torch.optim.SGD, lr=0.01)"
+        )
+
+
+def _check_schedule(schedule: Any, base: type[torch.optim.Optimizer], options: Mapping[str, Any]) -> None:
+    if isinstance(schedule, Replay):
+        try:
+            schedule.options_at(0, base, options)
+        except Exception as error:
+            raise ValueError(f"schedule {schedule!r} does not go with {base.__name__}: {error}") from error
+    elif schedule is not None and (isinstance(schedule, type) or not callable(schedule)):
+        raise TypeError(
+            f"schedule must be a callable int -> float or a Replay of a scheduler, got {schedule!r}; "
+            "e.g. schedule=lambda step: 0.1 / (1 + step), or Replay(StepLR, step_size=30)"
+        )
+
+
 def _check_options(base: type[torch.optim.Optimizer], options: Mapping[str, Any]) -> None:
-    """Let torch itself check names and ranges, on a leaf of one number."""
+    """Let torch itself check names and ranges, on a leaf of one number; texts it would compare."""
+    for name, value in options.items():
+        if isinstance(value, str):
+            default = getattr(inspect.signature(base).parameters.get(name), "default", 0.0)
+            expected = "true or false" if default is None or isinstance(default, bool) else "a number"
+            raise TypeError(f"{name} must be {expected}, got {value!r}")
     if options.get("maximize") or options.get("differentiable") or options.get("capturable"):
         raise ValueError(
             "maximize, differentiable, capturable: not supported; to maximize, negate the function"

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_positive
 from hybridopt.core import Evaluation, Query, State, Traits
-from hybridopt.gradient.descent import TorchGradient, TorchGradientState, sgd
+from hybridopt.gradient.descent import TorchGradient, TorchGradientState, check_inner, sgd
 from hybridopt.rng import child_seed, generator
 
 
@@ -32,6 +33,13 @@ class GradientNoise:
     gamma : float, > 0
         How fast it dies out.
 
+    Raises
+    ------
+    TypeError
+        If `inner` is no `TorchGradient`, or an option is no number.
+    ValueError
+        If an option is out of its range.
+
     Examples
     --------
     >>> import hybridopt
@@ -52,9 +60,9 @@ class GradientNoise:
     gamma: float = 0.55
 
     def __post_init__(self) -> None:
-        for name in ("eta", "gamma"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_inner(self.inner)
+        check_positive("eta", self.eta)
+        check_positive("gamma", self.gamma)
 
     @property
     def traits(self) -> Traits:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from hybridopt.check import check_positive, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits, project
-from hybridopt.gradient.descent import TorchGradient, TorchGradientState, sgd
+from hybridopt.gradient.descent import TorchGradient, TorchGradientState, check_inner, sgd
 from hybridopt.rng import child_seed, generator
 
 
@@ -46,6 +47,13 @@ class PerturbedDescent:
     every : int, >= 1
         At most once in so many steps a row, to give the descent time to leave.
 
+    Raises
+    ------
+    TypeError
+        If `inner` is no `TorchGradient`, or an option is no number.
+    ValueError
+        If an option is out of its range.
+
     Examples
     --------
     >>> import hybridopt
@@ -67,9 +75,10 @@ class PerturbedDescent:
     every: int = 200
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "radius", "every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_inner(self.inner)
+        check_positive("threshold", self.threshold)
+        check_positive("radius", self.radius)
+        check_whole("every", self.every, 1)
 
     @property
     def traits(self) -> Traits:

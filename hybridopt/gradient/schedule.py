@@ -6,6 +6,7 @@ So the scheduler runs once on a leaf of one number, and what it sets at each ste
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 import warnings
@@ -31,8 +32,8 @@ class Replay:
     Raises
     ------
     TypeError
-        For ReduceLROnPlateau, which reacts to values: switch on a condition instead
-        (`Alternate(phases, switch=Stalled(...))`).
+        If the scheduler does not take an option or misses one; and for ReduceLROnPlateau, which reacts to
+        values: switch on a condition instead (`Alternate(phases, switch=Stalled(...))`).
 
     Examples
     --------
@@ -55,6 +56,7 @@ class Replay:
                 f"scheduler must be a class of torch.optim.lr_scheduler, got {scheduler!r}; "
                 "pass its options by keyword: Replay(StepLR, step_size=30)"
             )
+        _check_options(scheduler, options)
         self.scheduler = scheduler
         self.options = options
         self._tables: dict[str, _Table] = {}
@@ -112,6 +114,16 @@ class _Table:
                 self.scheduler.step()
                 self.rows.append(self._read())
         self.rows += [self.rows[-1]] * (length - len(self.rows))
+
+
+def _check_options(scheduler: type[torch.optim.lr_scheduler.LRScheduler], options: dict[str, Any]) -> None:
+    """Hold options against the signature; their values are tried where the optimizer is known."""
+    signature = inspect.signature(scheduler)
+    try:
+        signature.bind(None, **options)
+    except TypeError as error:
+        known = [name for name in signature.parameters if name != "optimizer"]
+        raise TypeError(f"{scheduler.__name__}: {error}; it takes {', '.join(known)}") from error
 
 
 def _rebuild(scheduler: type[torch.optim.lr_scheduler.LRScheduler], options: dict[str, Any]) -> Replay:

@@ -99,7 +99,7 @@ class Alternate:
             raise ValueError(f"phases must be two or more optimizers, got {len(phases)}; one runs by itself")
         for phase in phases:
             if isinstance(phase, type) or not all(hasattr(phase, verb) for verb in ("init", "ask", "tell")):
-                raise TypeError(f"phases: each must be an optimizer (init, ask, tell), got {phase!r}")
+                raise TypeError(f"phases must be optimizers (init, ask, tell), got {phase!r} among them")
         several = isinstance(switch, Sequence) and not isinstance(switch, str)
         conditions = tuple(switch) if several else (switch,) * len(phases)  # type: ignore[arg-type]
         if len(conditions) != len(phases):
@@ -108,7 +108,7 @@ class Alternate:
             )
         for condition in conditions:
             if not is_condition(condition):
-                raise TypeError(f"switch takes conditions such as Stalled(50), got {condition!r}")
+                raise TypeError(f"switch must be a condition such as Stalled(50), got {condition!r}")
         if isinstance(handover, type) or not callable(handover):
             raise TypeError(
                 "handover must be a callable (from, its state, to, seed) -> state of `to`, such as "

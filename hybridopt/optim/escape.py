@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from hybridopt.conditions import Condition, Stalled, Trace
+from hybridopt.check import check_not_negative, check_number, check_whole
+from hybridopt.conditions import Condition, Stalled, Trace, is_condition
 
 NO_PROGRESS = Stalled(10, rtol=1e-3)
 
@@ -48,21 +50,31 @@ class Escape:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not callable(self.when):
+        if not is_condition(self.when):
             raise TypeError(f"Escape.when must be a condition such as Stalled(10), got {self.when!r}")
-        if self.every < 1:
-            raise ValueError(f"Escape.every must be at least 1, got {self.every}")
-        if not self.spread or not all(0 < sigma < math.inf for sigma in self.spread):
-            raise ValueError(f"Escape.spread must hold one positive number a child, got {self.spread}")
-        if not self.margin >= 0:
-            raise ValueError(f"Escape.margin must not be negative, got {self.margin}")
-        if not 0 < self.share <= 1:
-            raise ValueError(f"Escape.share must be in (0, 1], got {self.share}")
+        check_whole("Escape.every", self.every, 1)
+        _check_spread(self.spread)
+        object.__setattr__(self, "spread", tuple(self.spread))
+        check_not_negative("Escape.margin", self.margin)
+        check_number("Escape.share", self.share, lambda share: 0 < share <= 1, "in (0, 1]")
+        if self.seed is not None:
+            check_whole("Escape.seed", self.seed, 0)
 
     @property
     def price(self) -> int:
         """Closures one escape takes: the parent's and one a child."""
         return 1 + len(self.spread)
+
+
+def _check_spread(spread: object) -> None:
+    if not isinstance(spread, Sequence) or isinstance(spread, str):
+        raise TypeError(f"Escape.spread must hold one number a child, such as (0.1, 0.3), got {spread!r}")
+    if not spread:
+        raise ValueError(f"Escape.spread must hold one positive number a child, got {spread!r}")
+    for place, sigma in enumerate(spread):
+        check_number(
+            f"Escape.spread[{place}]", sigma, lambda sigma: 0 < sigma < math.inf, "positive and finite"
+        )
 
 
 @dataclass(frozen=True)

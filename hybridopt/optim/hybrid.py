@@ -50,7 +50,8 @@ class Hybrid(Optimizer):
     Raises
     ------
     TypeError
-        If `base` is no optimizer class, has no such option, or a parameter is complex.
+        If `base` is no optimizer class, has no such option, a parameter is complex, or `buffers` holds
+        something else than tensors.
     ValueError
         If an option has a bad value, or some groups maximise and others minimise.
     RuntimeError
@@ -204,11 +205,23 @@ def _blank(hybrid: type[Any], base: type[Any]) -> Any:
     return object.__new__(_combine((hybrid, base)))
 
 
+def _tensors(buffers: Any) -> list[Tensor]:
+    """Buffers as a list, or a clear error."""
+    listed = list(buffers) if isinstance(buffers, Iterable) and not isinstance(buffers, Tensor) else None
+    if listed is None or not all(isinstance(buffer, Tensor) for buffer in listed):
+        got = f"an iterable of {_kinds(listed)}" if listed else repr(buffers)
+        raise TypeError(f"buffers must be an iterable of tensors such as model.buffers(), got {got}")
+    return listed
+
+
+def _kinds(things: Iterable[object]) -> str:
+    return ", ".join(sorted({type(thing).__name__ for thing in things}))
+
+
 def _own(escape: Escape, buffers: Iterable[Tensor]) -> PlainEscape:
     if not isinstance(escape, Escape):
         raise TypeError(f"escape must be Escape(...) or None, got {escape!r}")
-    if isinstance(buffers, Tensor):
-        raise TypeError("buffers must be an iterable of tensors such as model.buffers(), got a tensor")
+    buffers = _tensors(buffers)
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         processes = torch.distributed.get_world_size()
         if processes > 1:

@@ -7,7 +7,9 @@ a mapping with `import` for the object at an import path. What trains a network 
 
 from __future__ import annotations
 
+import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -27,6 +29,7 @@ from hybridopt.conditions import (
 from hybridopt.problems import PROBLEMS, TASKS, Problem, Task, make, make_task
 from hybridopt.problems.catalogue import OptionError, check_options, problem_factory
 from hybridopt.registry import OPTIMIZERS, load, lookup, nearest
+from hybridopt.rng import global_generators
 from hybridopt.runs.signature import check_types
 from hybridopt.runs.source import Key, Mistake
 
@@ -34,6 +37,7 @@ Spec = dict[str, Any]
 Parameters = Iterable[torch.nn.Parameter]
 Trainer = Callable[[Parameters], torch.optim.Optimizer]
 
+_OF_CONDITIONS = ("switch", "when", "conditions")  # options that take conditions
 TRAINERS = ("torch", "hybrid", "from_engine")
 
 
@@ -91,6 +95,8 @@ def check_problem(spec: Spec, key: Key) -> None:
         raise BuildError((*key, "instance"), f"got {instance!r}, expected an integer")
     if not is_task(spec):
         _guard(key, problem, spec, 0)
+    elif spec.get("batch_size", 1) < 1:
+        raise BuildError((*key, "batch_size"), f"got {spec['batch_size']}, expected at least 1")
 
 
 def problem(spec: Spec, seed: int) -> Problem:
@@ -128,12 +134,28 @@ def engine(spec: Spec, key: Key = ()) -> Any:
 def trainer(spec: Spec, key: Key = ()) -> Trainer:
     """What makes a torch optimizer of parameters: {torch: Adam}, {hybrid: Adam} or {from_engine: {...}}.
 
-    It is tried on a parameter of four numbers, so that wrong options are known at once.
+    It is tried on a network of six numbers, so that wrong options are known at once.
     """
     options = {word: _value(value, (*key, word)) for word, value in spec.items() if word not in TRAINERS}
     make_trainer = _trainer(spec, key, options)
-    _call(make_trainer, {"parameters": [torch.nn.Parameter(torch.zeros(2, 2))]}, key, list(options))
+    _call(_try, {"make_trainer": make_trainer, "steps": "from_engine" not in spec}, key, options)
     return make_trainer
+
+
+def _try(make_trainer: Trainer, steps: bool) -> None:
+    """Make a trainer for a tiny network, and have it take a step: some refuse dense gradients, or biases."""
+    with global_generators(0):
+        network = torch.nn.Linear(2, 2)
+        optimizer = make_trainer(network.parameters())
+
+        def closure() -> torch.Tensor:
+            network.zero_grad()
+            loss: torch.Tensor = network(torch.ones(3, 2)).square().sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+
+        if steps:
+            optimizer.step(closure)  # type: ignore[arg-type]
 
 
 def _trainer(spec: Spec, key: Key, options: Spec) -> Trainer:
@@ -145,13 +167,24 @@ def _trainer(spec: Spec, key: Key, options: Spec) -> Trainer:
         return lambda parameters: base(parameters, **options)
     if "hybrid" in spec:
         base = _torch_class(spec, key, "hybrid")
-        of_base = {option: value for option, value in options.items() if option not in ("escape", "buffers")}
+        of_base = {option: value for option, value in options.items() if option != "escape"}
+        if isinstance(spec.get("escape"), dict):
+            options["escape"] = _escape(spec["escape"], (*key, "escape"))
         _check_call(base.__name__, functools.partial(base, []), of_base, key)
         return lambda parameters: Hybrid(parameters, base=base, **options)
     inner = engine(spec["from_engine"], (*key, "from_engine"))
     _check_call("from_engine", functools.partial(FromEngine, [], inner), options, key)
     options.setdefault("sampled", True)  # a minibatch a step
     return lambda parameters: FromEngine(parameters, inner, **options)
+
+
+def _escape(spec: Spec, key: Key) -> Any:
+    """Escape of a mapping of its options, `when` being a condition's."""
+    from hybridopt.optim import Escape
+
+    options = {option: _value(value, (*key, option)) for option, value in spec.items()}
+    _check_call("escape", Escape, options, key)
+    return _call(Escape, options, key, options)
 
 
 def _torch_class(spec: Spec, key: Key, word: str) -> type[torch.optim.Optimizer]:
@@ -164,13 +197,21 @@ def _torch_class(spec: Spec, key: Key, word: str) -> type[torch.optim.Optimizer]
 
 def _component(spec: Any, key: Key) -> Any:
     """Optimizer or condition of a mapping with a name."""
-    name = _name(spec, key, "name", "optimizer or condition")
-    table = {**CONDITIONS, **OPTIMIZERS}
-    found = name if ":" in name else _guard((*key, "name"), _in(table, "optimizer or condition"), name)
-    factory = _guard((*key, "name"), load, found) if isinstance(found, str) else found
+    what = "condition" if _stands_for_condition(key) else "optimizer"
+    name = _name(spec, key, "name", what)
+    table: dict[str, Any] = CONDITIONS if what == "condition" else OPTIMIZERS
+    both = {**CONDITIONS, **OPTIMIZERS}  # one that stands in a wrong place is refused there, with more words
+    found = name if ":" in name else both.get(name) or _guard((*key, "name"), _in(table, what), name)
+    factory: Any = _guard((*key, "name"), load, found) if isinstance(found, str) else found
     options = {option: _value(value, (*key, option)) for option, value in spec.items() if option != "name"}
     _check_call(repr(name), factory, options, key)
-    return _call(factory, options, key, list(options))
+    return _call(factory, options, key, options)
+
+
+def _stands_for_condition(key: Key) -> bool:
+    """Whether what stands at a key is a condition, by the option it is a value of."""
+    words = [part for part in key if isinstance(part, str)]
+    return bool(words) and words[-1] in _OF_CONDITIONS
 
 
 def _value(value: Any, key: Key) -> Any:
@@ -206,14 +247,37 @@ def _check_call(what: str, factory: Callable[..., Any], options: Spec, key: Key)
         raise BuildError((*key, option), f"got {options[option]!r}, expected {expected}")
 
 
-def _call(factory: Callable[..., Any], options: Spec, key: Key, named: Sequence[str]) -> Any:
-    """Call a factory; where it refuses, point at the option that its message quotes."""
+def _call(factory: Callable[..., Any], arguments: Spec, key: Key, options: Spec) -> Any:
+    """Call a factory; where it refuses, point at the option that its message is about."""
     try:
-        return factory(**options)
-    except (TypeError, ValueError) as error:
+        return factory(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
         message = str(error)
-        blamed = [option for option in named if repr(option) in message or f"{option} must" in message]
-        raise BuildError((*key, *blamed[:1]), message) from error
+        blamed = _blamed(message, options)
+        hint = "" if blamed is None else _as_mapping(options[blamed])
+        raise BuildError(key if blamed is None else (*key, blamed), message + hint) from error
+
+
+def _blamed(message: str, options: Spec) -> str | None:
+    """The option that a message names first, else the one whose value it ends with."""
+    found = {option: re.search(rf"(?<!\w){re.escape(option)}(?!\w)", message) for option in options}
+    named = {option: match.start() for option, match in found.items() if match}
+    if named:
+        return min(named, key=lambda option: named[option])
+    ends = [
+        option
+        for option, value in options.items()
+        if any(message.endswith(f" {number}") for number in (value if isinstance(value, list) else [value]))
+    ]
+    return ends[0] if len(ends) == 1 else None
+
+
+def _as_mapping(value: Any) -> str:
+    """Hint where a text stands for an optimizer or a condition."""
+    texts = [text for text in (value if isinstance(value, list) else [value]) if isinstance(text, str)]
+    known = {**CONDITIONS, **OPTIMIZERS}
+    near = [name for text in texts for name in difflib.get_close_matches(text, known, n=1)]
+    return f"; in a config it is a mapping: {{name: {near[0]}}}" if near else ""
 
 
 def _guard(key: Key, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -143,11 +143,14 @@ def _train(cell: Cell) -> Run:
     model = task.model(cell.seed)
     with global_generators(hash_seed(cell.seed, "train")):  # torch optimizers take their seeds from these
         optimizer = build.trainer(cell.optimizer)(model.parameters())
-        closure = CountingClosure(task, model, gradients=_wants_gradients(optimizer))
+        closure = CountingClosure(task, model, cell.budget, gradients=_wants_gradients(optimizer))
         for closure.batch in task.batches(cell.seed):
-            if closure.cost >= cell.budget:
+            before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            try:
+                optimizer.step(closure)  # type: ignore[arg-type]
+            except _BudgetSpent:
+                model.load_state_dict(before)  # a step is taken whole or not at all
                 break
-            optimizer.step(closure)  # type: ignore[arg-type]
     metrics = task.metrics(model)
     if not all(math.isfinite(number) for number in metrics.values()):
         raise FloatingPointError(f"training diverged: {metrics}")
@@ -158,33 +161,43 @@ def _wants_gradients(optimizer: torch.optim.Optimizer) -> bool:
     return not isinstance(optimizer, FromEngine) or optimizer.optimizer.traits.order > 0
 
 
+class _BudgetSpent(Exception):  # noqa: N818 - how a run ends, not an error
+    """The closure would cost more than is left."""
+
+
 class CountingClosure:
     """Loss of the present minibatch, and its gradients if wanted; counts what that costs.
 
-    A loss costs 1 unit, its gradient 1 more, whoever asks: so all torch optimizers pay the same prices.
+    A loss costs 1 unit, its gradient 1 more, whoever asks: so all torch optimizers pay the same prices. What
+    would exceed the budget is not computed: an exception ends the step that wanted it.
 
     Parameters
     ----------
     task : Task
     model : nn.Module
+    budget : int
+        Units.
     gradients : bool
     """
 
-    def __init__(self, task: Task, model: nn.Module, *, gradients: bool) -> None:
+    def __init__(self, task: Task, model: nn.Module, budget: int, *, gradients: bool) -> None:
         self.task = task
         self.model = model
+        self.budget = budget
         self.gradients = gradients
         self.batch = (task.train_x, task.train_y)
         self.cost = 0
 
     def __call__(self) -> Tensor:
+        price = 1 + self.gradients
+        if self.cost + price > self.budget:
+            raise _BudgetSpent
+        self.cost += price
         inputs, targets = self.batch
-        self.cost += 1
         if not self.gradients:
             with torch.no_grad():
                 return self.task.loss_fn(self.model(inputs), targets)
         self.model.zero_grad()
         loss = self.task.loss_fn(self.model(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]
-        self.cost += 1
         return loss

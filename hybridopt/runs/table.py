@@ -59,6 +59,8 @@ def loss(run: Run) -> float:
         return math.inf
     if "test_accuracy" in metrics:
         return 1 - metrics["test_accuracy"]
+    if "test_loss" in metrics:
+        return metrics["test_loss"]
     return max(metrics["gap"], run.cell.tolerance) if "gap" in metrics else metrics["value"]
 
 
@@ -86,6 +88,8 @@ def headline(runs: Sequence[Run]) -> str:
         return "failed"
     if "test_accuracy" in done[0].metrics:
         return f"{_median(done, 'test_accuracy'):.1%} right"
+    if "test_loss" in done[0].metrics:
+        return f"test loss {_median(done, 'test_loss'):.4g}"
     if "gap" in done[0].metrics:
         return f"{sum(bool(run.solved) for run in runs)}/{len(runs)} solved, gap {_median(done, 'gap'):.2g}"
     return f"value {_median(done, 'value'):.4g}"

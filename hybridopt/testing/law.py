@@ -75,16 +75,19 @@ class Law:
         Raises
         ------
         LawError
-            If the optimizer breaks the law. What the optimizer itself raises passes, with a note.
+            If the optimizer breaks the law, or raises something of its own, which is the cause then.
+        TypeError
+            If it is no optimizer at all.
         """
+        require_optimizer(optimizer)
         where = f"the law {self.name!r} with {case}"
         try:
             self.check(optimizer, case)
         except LawError as error:
             raise LawError(f"{optimizer!r} breaks {where}: {error}") from error.__cause__
         except Exception as error:
-            error.add_note(f"raised by {optimizer!r} under {where}")
-            raise
+            said = "; ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+            raise LawError(f"{optimizer!r} raises under {where}: {said}") from error
 
 
 LAWS: dict[str, Law] = {}
@@ -99,6 +102,16 @@ def law(applies: Applies = lambda traits, case: True) -> Callable[[Check], Check
         return check
 
     return enter
+
+
+def require_optimizer(optimizer: object) -> None:
+    """Raise a `TypeError` for what can't be checked: a class, or an object without the four verbs."""
+    if isinstance(optimizer, type):
+        name = optimizer.__name__
+        raise TypeError(f"expected an optimizer, got the class {name}; pass an instance of it: {name}(...)")
+    missing = [verb for verb in ("init", "ask", "tell", "traits") if not hasattr(optimizer, verb)]
+    if missing:
+        raise TypeError(f"expected an optimizer, got {optimizer!r}, which has no {', '.join(missing)}")
 
 
 def require(holds: bool, message: str) -> None:

@@ -237,16 +237,32 @@ def test_other_batched_operators_can_be_registered():
     ("options", "message"),
     [
         ({"population_size": 1}, "population_size must be at least 2, got 1"),
-        ({"population_size": 5, "elite": 5}, "elite must be at least 0 and below population_size = 5"),
-        ({"cxpb": 1.1}, "cxpb must be a probability between 0 and 1; got 1.1"),
+        ({"population_size": 5, "elite": 5}, "elite must be below population_size = 5"),
+        ({"cxpb": 1.1}, "cxpb must be a probability between 0 and 1, got 1.1"),
         ({"sigma": -0.1}, "sigma must be finite and at least 0"),
         ({"indpb": 2}, "indpb must be a probability"),
+        ({"elite": -1}, "elite must be at least 0, got -1"),
         ({"individual": "tuple"}, "individual must be one of 'list', 'array', 'numpy'"),
+        ({"individual": "numpy"}, "individual='numpy' would go unused"),
+        ({"individual": "numpy", "toolbox": default_toolbox()}, "individual='numpy' would go unused"),
         ({"toolbox": default_toolbox(), "sigma": 0.5}, "sigma would go unused beside a toolbox of your own"),
     ],
 )
 def test_impossible_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
+        GeneticAlgorithm(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"population_size": 10.5}, "population_size must be a whole number of at least 2, got 10.5"),
+        ({"elite": 0.5}, "elite must be a whole number of at least 0, got 0.5"),
+        ({"sigma": "wide"}, "sigma must be a number, finite and at least 0, got 'wide'"),
+    ],
+)
+def test_options_of_a_wrong_type_are_refused(options, message):
+    with pytest.raises(TypeError, match=message):
         GeneticAlgorithm(**options)
 
 

@@ -315,7 +315,7 @@ def test_operators_have_static_shapes_and_read_no_numbers(name, options, chosen)
         ("mutPolynomialBounded", {"eta": 1.0, "low": 0.0, "up": math.inf, "indpb": 0.1}, "up must be finite"),
         ("cxSimulatedBinaryBounded", {"eta": -1.0, "low": 0.0, "up": 1.0}, "eta must be finite and at least"),
         ("cxBlend", {"alpha": math.nan}, "alpha must be finite and at least 0"),
-        ("cxUniform", {"indpb": -0.1}, "indpb must be a probability between 0 and 1; got -0.1"),
+        ("cxUniform", {"indpb": -0.1}, "indpb must be a probability between 0 and 1, got -0.1"),
     ],
 )
 def test_impossible_parameters_are_refused(name, options, message):
@@ -330,5 +330,5 @@ def test_cutting_a_single_gene_is_refused(name):
 
 
 def test_tournaments_of_nobody_are_refused():
-    with pytest.raises(ValueError, match="tournsize must be a whole number of at least 1; got 0"):
+    with pytest.raises(ValueError, match="tournsize must be a whole number of at least 1, got 0"):
         operators.selTournament(torch.zeros(4), 4, tournsize=0, generator=generator(0))

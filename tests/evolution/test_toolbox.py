@@ -221,3 +221,31 @@ def test_toolbox_that_breaks_rows_is_refused(mutant, message):
     toolbox.register("mutate", mutate)
     with pytest.raises(ValueError, match=message):
         run(GeneticAlgorithm(10, toolbox))
+
+
+@pytest.mark.parametrize(
+    ("role", "operator"),
+    [
+        ("mutate", lambda one: one),
+        ("mutate", lambda one: None),
+        ("mate", lambda one, two: one),
+        ("mate", lambda one, two: None),
+    ],
+)
+def test_an_operator_that_forgets_deaps_tuple_is_told_so(role, operator):
+    toolbox = deap_toolbox()
+    toolbox.register(role, operator)
+    with pytest.raises((TypeError, ValueError, AttributeError)) as caught:
+        run(GeneticAlgorithm(10, toolbox))
+    assert "DEAP's mutate returns a tuple (individual,)" in caught.value.__notes__[0]
+
+
+def test_an_error_inside_an_operator_gets_no_such_note():
+    def mutate(one):
+        raise ValueError("mine")
+
+    toolbox = deap_toolbox()
+    toolbox.register("mutate", mutate)
+    with pytest.raises(ValueError, match="mine") as caught:
+        run(GeneticAlgorithm(10, toolbox))
+    assert not hasattr(caught.value, "__notes__")

@@ -77,7 +77,7 @@ def test_an_option_that_is_unknown_or_missing_is_told_at_once(options):
 
 
 def test_a_scheduler_that_does_not_go_with_the_optimizer_is_told_at_once():
-    with pytest.raises(ValueError, match="does not go with SGD: .*momentum"):
+    with pytest.raises(ValueError, match="does not go with Adagrad: .*momentum"):
         TorchGradient(
-            torch.optim.SGD, lr=0.1, schedule=Replay(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=9)
+            torch.optim.Adagrad, schedule=Replay(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=9)
         )

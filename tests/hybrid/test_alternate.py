@@ -134,6 +134,9 @@ def test_phases_that_ask_for_all_data_or_repeat_a_sample_get_them():
         ([GeneticAlgorithm, descent(1)], Steps(1), TypeError, "must be optimizers"),
         ([GeneticAlgorithm(), descent(1)], [Steps(1)], ValueError, "one condition or 2"),
         ([GeneticAlgorithm(), descent(1)], 30, TypeError, "must be a condition"),
+        ([GeneticAlgorithm(), descent(1)], "stalled", TypeError, "must be a condition .* got 'stalled'"),
+        ([GeneticAlgorithm(), descent(1)], Stalled, TypeError, "must be a condition .* got <class"),
+        (GeneticAlgorithm(), Steps(1), TypeError, "phases must be a sequence of optimizers"),
     ],
 )
 def test_wrong_arguments_say_what_was_expected(phases, switch, error, message):

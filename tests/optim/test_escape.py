@@ -325,8 +325,18 @@ def test_it_gets_out_where_the_base_stays_stuck(task, steps, reached, successes)
         {"spread": (math.nan,)},
         {"margin": -1.0},
         {"share": 0.0},
+        {"seed": -1},
     ],
 )
 def test_bad_options_of_an_escape_are_clear_errors(options):
-    with pytest.raises(ValueError, match=f"Escape.{next(iter(options))} must"):
+    with pytest.raises(ValueError, match=rf"Escape.{next(iter(options))}(\[0\])? must"):
+        Escape(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"every": 2.5}, {"spread": 0.3}, {"spread": ("a",)}, {"seed": "a"}, {"when": Steps}, {"share": "a"}],
+)
+def test_options_of_an_escape_of_a_wrong_type_are_clear_errors(options):
+    with pytest.raises(TypeError, match=rf"Escape.{next(iter(options))}(\[0\])? must"):
         Escape(**options)

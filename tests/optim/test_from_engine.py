@@ -304,6 +304,8 @@ def test_gradients_that_are_missing_are_a_clear_error():
         ([torch.ones(2)], Scatter, {}, TypeError, "engine optimizer"),
         ([torch.ones(2)], torch.optim.Adam, {}, TypeError, "engine optimizer"),
         ([torch.ones(2)], Scatter(), {"radius": -1.0}, ValueError, "radius must be positive"),
+        ([torch.ones(2)], Scatter(), {"radius": "wide"}, TypeError, "radius must be a number"),
+        ([torch.ones(2)], Scatter(), {"seed": 0.5}, TypeError, "seed must be a whole number"),
     ],
 )
 def test_bad_arguments_are_clear_errors(params, engine, options, error, message):
@@ -328,3 +330,17 @@ def test_groups_added_after_the_first_step_and_states_of_other_models_are_refuse
         other.load_state_dict(optimizer.state_dict())
     with pytest.raises(ValueError, match="no entry"):
         other.load_state_dict(torch.optim.SGD([nn.Parameter(torch.ones(2))]).state_dict())
+
+
+def test_a_state_of_another_optimizer_or_of_other_options_is_refused():
+    model, closure = regression()
+    evolution = FromEngine(model.parameters(), GeneticAlgorithm(population_size=5))
+    evolution.step(closure)
+    for other in (TorchGradient(torch.optim.SGD, lr=0.1), GeneticAlgorithm(population_size=6)):
+        before = weights(model)
+        with pytest.raises(ValueError, match="state_dict is of the optimizer GeneticAlgorithm.*load it with"):
+            FromEngine(model.parameters(), other).load_state_dict(evolution.state_dict())
+        assert torch.equal(weights(model), before)
+    FromEngine(model.parameters(), GeneticAlgorithm(population_size=5)).load_state_dict(
+        evolution.state_dict()
+    )

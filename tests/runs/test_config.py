@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from hybridopt.conditions import AllOf, AnyOf, Stalled, Steps
+from hybridopt.optim import Escape
+from hybridopt.rng import global_generators_fingerprint
 from hybridopt.runs import build
 from hybridopt.runs.config import load
 from hybridopt.runs.source import ConfigError, read
@@ -171,7 +173,7 @@ MISTAKES = {
         "        switch:\n          - {name: steps, count: 2}\n          - {name: stalled, steps: -2}",
         13,
         "comparisons[0].optimizers.descent.switch[1].steps",
-        "must be positive, got -2",
+        "must be at least 1, got -2",
     ),
     "trainer for function": (
         "name: sgd",
@@ -220,7 +222,24 @@ DIGITS = GOOD.replace("{name: sphere, dim: 3}", "{name: digits_mlp}")
 TRAINERS = {
     "unknown torch optimizer": ("torch: Adm", "descent.torch", "did you mean 'Adam'"),
     "unknown torch option": ("torch: Adam, lrr: 1", "descent.lrr", "did you mean 'lr'"),
-    "wrong torch option": ("torch: Adam, lr: -1.0", "descent", "Invalid learning rate"),
+    "wrong torch option": ("torch: Adam, lr: -1.0", "descent.lr", "Invalid learning rate"),
+    "whole number for lr": ("torch: Adam, lr: -1", "descent.lr", "Invalid learning rate"),
+    "one of two numbers": ("torch: Adam, betas: [0.9, 2.0]", "descent.betas", "Invalid beta parameter"),
+    "dense gradients": ("torch: SparseAdam", "descent", "does not support dense gradients"),
+    "biases": ("torch: Muon", "descent", "only supports 2D parameters"),
+    "option of escape": ("hybrid: Adam, escape: {evry: 3}", "descent.escape.evry", "did you mean 'every'"),
+    "value of escape": ("hybrid: Adam, escape: {share: 2.0}", "descent.escape.share", "in (0, 1], got 2.0"),
+    "text for when": (
+        "hybrid: Adam, escape: {when: stalled}",
+        "descent.escape.when",
+        "in a config it is a mapping: {name: stalled}",
+    ),
+    "condition of escape": (
+        "hybrid: Adam, escape: {when: {name: stald}}",
+        "descent.escape.when.name",
+        "unknown condition 'stald': did you mean 'stalled'",
+    ),
+    "escape": ("hybrid: Adam, escape: 5", "descent.escape", "got 5"),
     "text for lr": ("torch: Adam, lr: fast", "descent.lr", "got 'fast', expected number"),
     "unknown base": ("hybrid: AdamWW", "descent.hybrid", "did you mean 'AdamW'"),
     "unknown option of base": ("hybrid: Adam, lrr: 1", "descent.lrr", "did you mean 'lr'"),
@@ -242,6 +261,56 @@ def test_a_mistake_in_what_trains_networks_is_named(mistake, tmp_path):
     message = said(tmp_path, DIGITS.replace("name: sgd, lr: 0.1", new))
     assert message.startswith(f"{tmp_path / 'config.yaml'}, line 8, comparisons[0].optimizers.{key}: ")
     assert part in message
+
+
+ALTERNATE = "name: alternate, phases: [{name: genetic}, {name: sgd}], switch: "
+OPTIONS = {
+    "condition as a text": (
+        ALTERNATE + "stalled",
+        "switch",
+        "a condition such as Stalled(50), got 'stalled'; in a config it is a mapping: {name: stalled}",
+    ),
+    "conditions as texts": (ALTERNATE + "[stalled, steps]", "switch", "a mapping: {name: stalled}"),
+    "optimizer as a condition": (ALTERNATE + "{name: genetic}", "switch", "must be a condition"),
+    "phases as texts": ("name: alternate, phases: [genetic, sgd]", "phases", "a mapping: {name: genetic}"),
+    "one phase": ("name: alternate, phases: {name: genetic}", "phases", "must be a sequence"),
+    "no gradient method": ("name: perturbed, inner: {name: genetic}", "inner", "must be a TorchGradient"),
+    "method as a text": ("name: gradient_noise, inner: sgd", "inner", "a mapping: {name: sgd}"),
+    "text for a rate": ("name: adam, lr: fast", "lr", "must be a number, got 'fast'"),
+    "negative rate": ("name: adam, lr: -1", "lr", "Invalid learning rate: -1"),
+}
+
+
+@pytest.mark.parametrize("mistake", OPTIONS)
+def test_a_wrong_option_is_blamed_on_its_key(mistake, tmp_path):
+    new, key, part = OPTIONS[mistake]
+    message = said(tmp_path, GOOD.replace("name: sgd, lr: 0.1", new))
+    assert f"line 8, comparisons[0].optimizers.descent.{key}: " in message
+    assert part in message
+
+
+def test_for_a_misspelt_optimizer_only_optimizers_are_suggested(tmp_path):
+    message = said(tmp_path, GOOD.replace("name: sgd, lr: 0.1", "name: stepps"))
+    assert "unknown optimizer 'stepps'; known are" in message
+    assert "stalled" not in message
+
+
+def test_an_empty_minibatch_is_found_before_anything_runs(tmp_path):
+    message = said(tmp_path, DIGITS.replace("{name: digits_mlp}", "{name: digits_mlp, batch_size: 0}"))
+    assert "comparisons[0].problems[0].batch_size: got 0, expected at least 1" in message
+
+
+def test_an_escape_is_built_of_its_mapping():
+    spec = {"hybrid": "SGD", "lr": 0.1, "escape": {"when": {"name": "steps", "count": 3}, "spread": [0.1, 1]}}
+    optimizer = build.trainer(spec)([torch.nn.Parameter(torch.ones(2))])
+    assert optimizer._escape.options == Escape(when=Steps(3), spread=(0.1, 1))
+    assert build.trainer({**spec, "escape": None})([torch.nn.Parameter(torch.ones(2))]).history == ()
+
+
+def test_checking_a_trainer_leaves_the_global_generators_alone():
+    before = global_generators_fingerprint()
+    build.trainer({"torch": "LBFGS"})
+    assert global_generators_fingerprint() == before
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines(tmp_path):

@@ -53,8 +53,8 @@ def test_a_run_that_does_not_reach_the_minimum_does_not_count_as_solved():
 
 def test_a_run_starts_at_the_problems_own_start():
     saddle = {"name": "strict_saddle", "dim": 4}
-    result = run_cell(cell(problem=saddle))
-    assert abs(result.metrics["value"]) < 1e-6  # descent stays there; the gradient check looks a bit around
+    result = run_cell(cell(problem=saddle, budget=10))  # too little to leave it
+    assert abs(result.metrics["value"]) < 1e-6  # the gradient check looks a bit around
 
 
 def test_all_optimizers_start_at_the_same_point_which_depends_on_the_seed():
@@ -158,9 +158,34 @@ TRAINERS = {
 def test_training_spends_the_budget_and_measures_on_the_test_set(name):
     result = run_cell(cell({"name": "digits_linear"}, TRAINERS[name], budget=100))
     assert result.error is None
-    assert 100 <= result.cost < 110
+    assert result.cost == 100
     assert set(result.metrics) == {"train_loss", "test_loss", "test_accuracy"}
     assert all(math.isfinite(number) for number in result.metrics.values())
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "cost"),
+    [
+        ({"torch": "LBFGS"}, 30),
+        ({"hybrid": "LBFGS"}, 30),
+        ({"torch": "AdamW"}, 30),
+        ({"from_engine": {"name": "genetic"}}, 31),
+        ({"from_engine": {"name": "adam", "population_size": 4}}, 30),
+    ],
+)
+def test_training_never_exceeds_the_budget(optimizer, cost):
+    result = run_cell(cell({"name": "digits_linear"}, optimizer, budget=31))
+    assert result.error is None
+    assert result.cost == cost
+
+
+@pytest.mark.parametrize(
+    "optimizer", [{"torch": "LBFGS", "line_search_fn": "strong_wolfe"}, {"from_engine": {"name": "genetic"}}]
+)
+def test_a_step_that_can_not_be_paid_is_not_taken(optimizer):
+    task = problems.make_task("digits_linear", seed=0)
+    result = run_cell(cell({"name": "digits_linear"}, optimizer, budget=7))
+    assert result.metrics == task.metrics(task.model(0))
 
 
 def test_hybrid_without_a_stall_is_its_base():
@@ -187,7 +212,7 @@ def test_a_closure_costs_a_unit_for_the_loss_and_one_for_the_gradient():
     task = problems.make_task("digits_linear")
     for gradients, cost in ((True, 2), (False, 1)):
         model = task.model(0)
-        closure = CountingClosure(task, model, gradients=gradients)
+        closure = CountingClosure(task, model, 10, gradients=gradients)
         loss = closure()
         assert closure.cost == cost
         assert (model.weight.grad is not None) == gradients
