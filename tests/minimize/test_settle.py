@@ -80,13 +80,14 @@ def test_every_gradient_method_is_helped_out(method):
     assert result.fun == pytest.approx(-1, abs=1e-6)
 
 
-def test_degenerate_saddle_is_left_along_directions_without_curvature():
+@pytest.mark.parametrize("seed", range(10))
+def test_degenerate_saddle_is_left_along_directions_without_curvature(seed):
     def monkey(x):
         return x[0] ** 3 - 3 * x[0] * x[1] ** 2
 
-    result = minimize(monkey, x0=[0.0, 0.0], bounds=[(-1, 1.5)] * 2, method="rprop")
+    result = minimize(monkey, x0=[0.0, 0.0], bounds=[(-1, 1.5)] * 2, method="rprop", seed=seed)
     assert result.success
-    assert result.fun == pytest.approx(-6.75)
+    assert min(abs(result.fun - local) for local in (-6.75, -2)) < 1e-6  # two minima on the boundary
     assert result.ledger.phases["way down"] > 0
 
 
