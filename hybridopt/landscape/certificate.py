@@ -37,7 +37,7 @@ class Certificate:
     ----------
     verdict : {"minimum", "strict saddle", "maximum", "degenerate", "not stationary"}
         "degenerate": stationary, with no eigenvalue clearly negative but one that is zero within the
-        tolerance (or a search for the smallest that did not end): higher orders decide.
+        tolerance (or a Hessian that is not finite, or a search that did not end): higher orders decide.
     value : float
     grad : Tensor, shape (dim,)
     grad_norm : float
@@ -97,7 +97,7 @@ def inspect(
         tol = (LANCZOS_TOL if curvature_tol is None else curvature_tol) / 4
         seed = products.evaluate.seed
         found = ends(products.on(free), x[free], seed=seed, tol=tol, products=max_products)
-        size = max(abs(found.smallest), abs(found.largest))
+        size = 0.0 if math.isnan(found.smallest) else max(abs(found.smallest), abs(found.largest))
     if grad_tol is None:
         known = max(GRAD_TOL * size * max(1.0, float(x.abs().amax())), torch.finfo(x.dtype).tiny)
     zero = size * (_zero(products, int(free.sum())) if curvature_tol is None else curvature_tol)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation, Query
-from hybridopt.evaluate import Evaluator
+from hybridopt.evaluate import Evaluator, Objective
 from hybridopt.loop import Ledger
 
 PHASE = "certificate"
@@ -60,11 +60,6 @@ class HessianProducts:
         self.value = float(first.value[0])
         self.grad = first.grad[0]
 
-    @property
-    def price(self) -> int:
-        """Units of a product, which comes with value and gradient; a difference takes two gradients."""
-        return 3 if self.exact else 4
-
     def __call__(self, vectors: Tensor) -> Tensor:
         """Rows H v of rows v; both (k, dim)."""
         self.taken += len(vectors)
@@ -107,3 +102,8 @@ class HessianProducts:
         self.ledger = self.ledger.charge(answer, PHASE)
         self.pay(answer)
         return answer
+
+
+def product_price(objective: Objective) -> int:
+    """Units of a product, which comes with value and gradient; a difference takes two gradients."""
+    return 3 if objective.order > 1 else 4

@@ -10,6 +10,7 @@ C. C. Paige, "The computation of eigenvalues and eigenvectors of very large spar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,7 +26,7 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Ends:
-    """Smallest and largest eigenvalue.
+    """Smallest and largest eigenvalue; NaN where products are not finite.
 
     Attributes
     ----------
@@ -64,13 +65,25 @@ def ends(product: Product, like: Tensor, *, seed: int, tol: float, products: int
     products : int
         Most products Lanczos may take; a dense matrix takes dim.
     """
-    if len(like) <= DENSE:
-        return _dense(product, like)
-    return _lanczos(product, like, seed, tol, products)
+    try:
+        return _dense(product, like) if len(like) <= DENSE else _lanczos(product, like, seed, tol, products)
+    except _NotFiniteError:
+        none = torch.zeros_like(like)
+        return Ends(math.nan, math.nan, none, none[:0], none.expand(0, -1), False)
+
+
+class _NotFiniteError(Exception):
+    """A product is not finite, as at a kink: there is no spectrum."""
+
+
+def _finite(products: Tensor) -> Tensor:
+    if not bool(torch.isfinite(products).all()):
+        raise _NotFiniteError
+    return products
 
 
 def _dense(product: Product, like: Tensor) -> Ends:
-    matrix = product(torch.eye(len(like), dtype=like.dtype, device=like.device))
+    matrix = _finite(product(torch.eye(len(like), dtype=like.dtype, device=like.device)))
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     return Ends(float(values[0]), float(values[-1]), vectors[:, 0], values, vectors.T, True)
 
@@ -124,7 +137,7 @@ class _Operator:
         if len(self.asked) >= self.most:
             raise _EnoughError
         row = torch.as_tensor(vector.reshape(1, -1), dtype=self.like.dtype, device=self.like.device)
-        answer: np.ndarray = self.product(row)[0].double().cpu().numpy()
+        answer: np.ndarray = _finite(self.product(row))[0].double().cpu().numpy()
         self.asked.append(np.array(vector).ravel())
         self.answered.append(answer)
         return answer

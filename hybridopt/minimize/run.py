@@ -50,7 +50,7 @@ SAVE_SECONDS = 10.0
 CANDIDATES = 10
 CHECK_COST = 4  # of the gradient check, if it has to move off a bound
 NEAR = 1e-8  # values this near to the best one, relative, are the best one's equals
-OUTCOMES = {"minimum": CONVERGED, "saddle": SADDLE, "unsure": UNSURE}
+OUTCOMES = {"minimum": CONVERGED, "saddle": SADDLE, "unsure": UNSURE, "not stationary": STALLED}
 
 
 class Run:

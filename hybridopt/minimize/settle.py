@@ -14,10 +14,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hybridopt.core import Evaluation, Query
+from hybridopt.core import Evaluation, Query, project
 from hybridopt.evaluate import Evaluator
 from hybridopt.landscape.certificate import PRODUCTS, Certificate, inspect
-from hybridopt.landscape.products import HessianProducts
+from hybridopt.landscape.products import HessianProducts, product_price
 from hybridopt.landscape.spectrum import DENSE
 from hybridopt.rng import generator
 from hybridopt.start import widths
@@ -35,14 +35,15 @@ class Settled:
 
     Attributes
     ----------
-    outcome : {"minimum", "way down", "saddle", "unsure"}
-        "saddle": one that could not be left with the budget there is; "unsure": that could not even be told.
+    outcome : {"minimum", "way down", "saddle", "unsure", "not stationary"}
+        "saddle": one that could not be left with the budget there is; "unsure": that could not even be told;
+        "not stationary": the point itself has a gradient, though the method settled elsewhere.
     certificate : Certificate, optional
     x : Tensor of shape (dim,), optional
         Where to go on, for "way down".
     """
 
-    outcome: Literal["minimum", "way down", "saddle", "unsure"]
+    outcome: Literal["minimum", "way down", "saddle", "unsure", "not stationary"]
     certificate: Certificate | None = None
     x: Tensor | None = None
 
@@ -61,7 +62,7 @@ def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Book) -
     pay : callable
         Told of every evaluation and its phase.
     """
-    price = 3 if evaluate.objective.order > 1 else 4
+    price = product_price(evaluate.objective)
     products = len(x) if len(x) <= DENSE else min(PRODUCTS, int(min(left, 1e9) - 2) // price)
     if products < min(len(x), LANCZOS_LEAST) or left < 2 + price * products:
         return Settled("unsure")
@@ -73,8 +74,8 @@ def settle(evaluate: Evaluator, x: Tensor, tol: float, left: float, pay: Book) -
         pay(answer, phase)
 
     certificate = inspect(HessianProducts(evaluate, x, pay=book), grad_tol=tol, max_products=products)
-    if certificate.verdict == "minimum":
-        return Settled("minimum", certificate)
+    if certificate.verdict in ("minimum", "not stationary"):
+        return Settled(certificate.verdict, certificate)
     strict = certificate.verdict in ("strict saddle", "maximum")
     directions = certificate.direction[None] if strict and certificate.direction is not None else None
     if directions is None:
@@ -98,7 +99,7 @@ def rays(x: Tensor, directions: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     reach = torch.minimum(room.amin(1), widths(x, lower, upper).norm())
     powers = 0.5 ** torch.arange(LENGTHS, dtype=x.dtype, device=x.device)
     points = x + (reach[:, None] * powers)[:, :, None] * both[:, None, :]
-    return torch.minimum(torch.maximum(points.reshape(-1, len(x)), lower), upper)
+    return project(points.reshape(-1, len(x)), lower, upper)
 
 
 def _lower(

@@ -132,3 +132,10 @@ def test_single_precision_works():
     fun, centre = quadratic(20, -0.1, 3)
     found = certify(lambda x: fun(x.double()).float(), centre.float(), vectorized=True)
     assert found.verdict == "strict saddle"
+
+
+@pytest.mark.parametrize("dim", [2, DENSE + 10])
+def test_kink_without_a_hessian_is_degenerate(dim):
+    found = certify(lambda x: (x.abs() ** 1.5).sum(), [0.0] * dim)
+    assert found.verdict == "degenerate"
+    assert np.isnan(found.smallest)

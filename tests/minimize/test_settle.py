@@ -126,3 +126,14 @@ def test_resumed_run_that_left_a_saddle_equals_the_uninterrupted_one(tmp_path):
         resumed = minimize(fun, **arguments, max_evals=budget, checkpoint=tmp_path / "c")
     assert torch.equal(whole.x, resumed.x)
     assert whole.nit == resumed.nit
+
+
+def test_best_point_with_a_gradient_is_no_success_though_the_method_settled_elsewhere():
+    def two_wells(x):  # a narrow, deep one at 0 that a long step leaves, a wide one at 3
+        return ((x - 3) ** 2).sum() - 20 * torch.exp(-50 * (x**2)).sum()
+
+    start = [0.05]
+    result = minimize(two_wells, x0=start, method="sgd", options={"lr": 0.3}, check_grad=False)
+    assert result.fun == pytest.approx(float(two_wells(torch.tensor(start, dtype=torch.float64))))
+    assert result.stationarity.verdict == "not stationary"
+    assert (result.success, result.status) == (False, 6)
