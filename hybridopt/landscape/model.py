@@ -24,7 +24,7 @@ from hybridopt.rng import generator
 Batch = tuple[Any, Tensor]
 PRODUCTS = 8
 CHUNK = 1024
-SAMPLE_PASSES = 0.3  # what all products on the sample may cost, in passes of gradients over all data
+SAMPLE_PASSES = 0.2  # what all products on the sample may cost, in passes of gradients over all data
 LEAST_SAMPLE = 16
 
 
@@ -53,7 +53,7 @@ def certify_model(
     data : pair of tensors, or iterable of such pairs
         Inputs and targets, all at once or in batches (a DataLoader); it is iterated two or three times.
     sample : int, optional
-        Examples for the products; by default so many that these cost about a third of a pass, at
+        Examples for the products; by default so many that these cost about a fifth of a pass, at
         least 16. Of an iterable they are the first ones of its first batch.
     grad_tol : float, optional
         As for `certify`; relative, by default at least the root of the precision.
