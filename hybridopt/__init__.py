@@ -12,8 +12,8 @@ from typing import Any
 from hybridopt import optim, problems
 from hybridopt._version import __version__
 from hybridopt.checkpoint import CheckpointError
-from hybridopt.evolution import GeneticAlgorithm
-from hybridopt.gradient import GradientNoise, PerturbedDescent, TorchGradient
+from hybridopt.evolution import CMAES, LSHADE, SHADE, GeneticAlgorithm, RestartedCMAES
+from hybridopt.gradient import BFGS, LBFGS, GradientNoise, PerturbedDescent, TorchGradient
 from hybridopt.hybrid import Alternate
 from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
@@ -21,6 +21,11 @@ from hybridopt.objectives import EmpiricalRisk
 from hybridopt.verify import verify
 
 __all__ = [
+    "BFGS",
+    "CMAES",
+    "LBFGS",
+    "LSHADE",
+    "SHADE",
     "Alternate",
     "Certificate",
     "CheckpointError",
@@ -29,6 +34,7 @@ __all__ = [
     "GradientMismatchError",
     "GradientNoise",
     "PerturbedDescent",
+    "RestartedCMAES",
     "TorchGradient",
     "__version__",
     "certify",

@@ -24,8 +24,17 @@ OPTIMIZERS: dict[str, str] = {
     "rprop": "hybridopt.gradient.descent:rprop",
     "gradient_noise": "hybridopt.gradient.noise:GradientNoise",
     "perturbed": "hybridopt.gradient.perturbed:PerturbedDescent",
+    "bfgs": "hybridopt.gradient.bfgs:BFGS",
+    "lbfgs": "hybridopt.gradient.lbfgs:LBFGS",
     "genetic": "hybridopt.evolution.genetic:GeneticAlgorithm",
+    "shade": "hybridopt.evolution.differential.shade:SHADE",
+    "lshade": "hybridopt.evolution.differential.lshade:LSHADE",
+    "cmaes": "hybridopt.evolution.cmaes.optimizer:CMAES",
+    "ipop_cmaes": "hybridopt.evolution.cmaes.restarts:ipop_cmaes",
+    "bipop_cmaes": "hybridopt.evolution.cmaes.restarts:bipop_cmaes",
     "alternate": "hybridopt.hybrid.alternate:Alternate",
+    "multistart": "hybridopt.hybrid.multistart:MultiStart",
+    "portfolio": "hybridopt.hybrid.portfolio:Portfolio",
 }
 
 

@@ -41,6 +41,8 @@ EXAMPLES = {
     "sgd": {"lr": 0.02},
     "asgd": {"lr": 0.02, "t0": 4},
     "genetic": {"population_size": 7},
+    "shade": {"population_size": 7},
+    "lshade": {"max_evals": 100, "population_size": 9},
     "perturbed": {"radius": 0.1, "every": 2},
     "alternate": {"phases": [descent(), genetic()], "switch": Steps(3)},
 }

@@ -1,5 +1,7 @@
 """Schedulers of optimizers, which are optimizers themselves."""
 
 from hybridopt.hybrid.alternate import Alternate
+from hybridopt.hybrid.multistart import MultiStart
+from hybridopt.hybrid.portfolio import Portfolio
 
-__all__ = ["Alternate"]
+__all__ = ["Alternate", "MultiStart", "Portfolio"]

@@ -1,6 +1,7 @@
 """Problems with known minima or known saddles, and learning tasks; a user's own by one decorator line."""
 
 from hybridopt.problems import (  # noqa: F401 (they register themselves)
+    bbob,
     costs,
     deep_linear,
     examples,

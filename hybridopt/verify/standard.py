@@ -127,6 +127,8 @@ def settings() -> dict[str, Setting]:
         "perturbed": Setting({"inner": sgd(lr=1.0)}, SETTLING),
         # few rows, so that what the first ones know does not last: mutation has to find the rest
         "genetic": Setting({"population_size": 20}),
+        "shade": Setting({"population_size": 30}),
+        "lshade": Setting({"max_evals": EVOLUTION.max_evals}),
         "alternate": Setting(
             {
                 "phases": [GeneticAlgorithm(20), sgd(lr=1.0, population_size=1)],

@@ -24,8 +24,12 @@ WITH_SADDLES = (
     "deep_linear_network",
     "product",
 )
-ON_THE_BOUNDARY = ("plane", "product", "monkey_saddle")
+ON_THE_BOUNDARY = ("plane", "product", "monkey_saddle", "bbob_f5")
 SOLVED = [name for name in KNOWN if name not in WITHOUT_MINIMUM]
+OURS_TO_PLACE = [name for name in SOLVED if not name.startswith("bbob_")]  # where those lie is COCO's
+STATIONARY = {"bbob_f20": 1e-7}  # its x_opt is defined with ten digits
+DIFFERENCES = {"bbob_f16": 1e-10, "bbob_f19": 1e-10}  # shares of the width that are within a ripple
+ROUNDING = {"bbob_f16": 1e-9, "bbob_f19": 1e-9, "bbob_f23": 1e-9}  # which steep ripples enlarge
 
 
 def options(name):
@@ -42,12 +46,13 @@ def cases(names, seeds):
         )
         for name in names
         for option in options(name)
-        for seed in range(1 if name in DATA else seeds)
+        for seed in range(1 if name in DATA else min(2, seeds) if name.startswith("bbob_") else seeds)
     ]
 
 
 every = pytest.mark.parametrize(("name", "given"), cases(KNOWN, 1))
 solved = pytest.mark.parametrize(("name", "given"), cases(SOLVED, 4))
+ours_to_place = pytest.mark.parametrize(("name", "given"), cases(OURS_TO_PLACE, 4))
 saddled = pytest.mark.parametrize(("name", "given"), cases(WITH_SADDLES, 4))
 
 
@@ -81,12 +86,12 @@ def test_the_value_at_every_minimiser_is_the_known_minimum(name, given):
 def test_no_descent_from_a_minimiser_stays_in_the_box(name, given):
     p = problems.make(name, **given)
     step = (p.x - gradient(p, p.x)).clamp(p.lower, p.upper) - p.x  # the gradient alone, where it is inside
-    assert step.abs().max() < 1e-12
+    assert step.abs().max() < STATIONARY.get(name, 1e-12)
     if name not in ON_THE_BOUNDARY:
-        assert gradient(p, p.x).abs().max() < 1e-12
+        assert gradient(p, p.x).abs().max() < STATIONARY.get(name, 1e-12)
 
 
-@solved
+@ours_to_place
 def test_minimisers_are_in_the_box_and_off_its_centre(name, given):
     p = problems.make(name, **given)
     half = (p.upper - p.lower) / 2
@@ -139,11 +144,13 @@ def test_there_are_lower_and_higher_points_around_every_saddle(name, given):
 
 @every
 def test_autograd_agrees_with_differences_of_the_value(name, given):
+    if name == "bbob_f23":
+        pytest.skip("it is linear over 1e-10 at most; tests/problems/test_bbob.py has its gradient")
     p = problems.make(name, **given)
     x = inside(p, 1)[0] if p.start is None else p.start + 0.05
     g = torch.Generator().manual_seed(3)
     direction = torch.nn.functional.normalize(torch.randn(p.dim, generator=g, dtype=torch.float64), dim=0)
-    h = 1e-6 * float((p.upper - p.lower).max())
+    h = DIFFERENCES.get(name, 1e-6) * float((p.upper - p.lower).max())
     slope = (p.fun(x + h * direction) - p.fun(x - h * direction)) / (2 * h)
     scale = float(gradient(p, x).norm())
     torch.testing.assert_close(gradient(p, x) @ direction, slope, rtol=1e-5, atol=1e-6 * scale)
@@ -157,8 +164,9 @@ def test_a_batch_is_as_its_rows_one_by_one(name, given):
     assert values.shape == (2, 3)
     assert p.fun(x[0, 0]).shape == ()
     by_row = torch.stack([p.fun(row) for row in x.view(6, p.dim)]).view(2, 3)
-    torch.testing.assert_close(values, by_row, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(torch.func.vmap(p.fun)(x[0]), by_row[0], rtol=1e-12, atol=1e-12)
+    near = {"rtol": ROUNDING.get(name, 1e-12), "atol": 1e-12}
+    torch.testing.assert_close(values, by_row, **near)
+    torch.testing.assert_close(torch.func.vmap(p.fun)(x[0]), by_row[0], **near)
     assert p.fun(x[:0]).shape == (0, 3)
 
 

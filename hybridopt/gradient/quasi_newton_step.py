@@ -1,0 +1,278 @@
+"""What quasi-Newton methods make of the values of their trials: a new line, another length, or an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hybridopt.core import Evaluation, project
+from hybridopt.gradient.line_search import SLACK, Bracket, accepts, begin, collapsed, judge, narrowed
+from hybridopt.gradient.quasi_newton import (
+    CONVERGED,
+    FAILED,
+    RUNNING,
+    SETTLED,
+    STALLED,
+    Memory,
+    Options,
+    QuasiNewtonState,
+    Running,
+    Step,
+    restarted,
+)
+from hybridopt.gradient.rows import choose, take
+from hybridopt.rng import child_seed
+from hybridopt.start import fill
+
+PATIENCE = 10  # accepted steps without a clearly lower value before a row counts as stalled
+CLEARLY = 64.0  # roundings of the value
+
+
+def told(
+    options: Options, memory: Memory, state: QuasiNewtonState, evaluation: Evaluation
+) -> QuasiNewtonState:
+    """State after the trials."""
+    if not state.running.rows.shape[0]:
+        return replace(state, step=state.step + 1)
+    before, after = _standing(state), _trials(evaluation)
+    verdict = _judged(options, state, before, after)
+    status = _status(options, state, before, after, verdict)
+    running, here = _moved(options, memory, state, before, after, verdict)
+    state = _written(state, here, status, running)
+    if state.running.rows.shape[0] or not bool((state.status == FAILED).all()):
+        return state
+    return restarted(memory, state, state.status == FAILED, _scattered(state))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Points with value and gradient: (rows, dim), (rows,), (rows, dim)."""
+
+    x: Tensor
+    value: Tensor
+    grad: Tensor
+
+
+class _Verdict(NamedTuple):
+    """What became of the trials; masks are (rows,).
+
+    Attributes
+    ----------
+    accepted : Tensor
+    every : bool
+        Whether all were.
+    again : Tensor
+        Rows that forget what they know and start a new line where they are: the old one led nowhere. (Neither
+        this nor the next is looked at where every trial was accepted.)
+    lost : Tensor
+        Rows that led nowhere without any memory to blame.
+    search : Bracket
+        Goes on in the others.
+    fall : Tensor
+        Change of value that the gradient promised.
+    bent : Tensor, optional
+        Rows whose path a bound has bent.
+    """
+
+    accepted: Tensor
+    every: bool
+    again: Tensor
+    lost: Tensor
+    search: Bracket
+    fall: Tensor
+    bent: Tensor | None
+
+
+def _standing(state: QuasiNewtonState) -> _Place:
+    """Where the running rows stand."""
+    rows = state.running.rows
+    if state.running.whole:
+        return _Place(state.x, state.value, state.grad)
+    return _Place(*(part.index_select(0, rows) for part in (state.x, state.value, state.grad)))
+
+
+def _trials(evaluation: Evaluation) -> _Place:
+    """The trials; where value or gradient is not finite, +inf and 0."""
+    x, value, grad = evaluation.x, evaluation.value, evaluation.grad
+    assert grad is not None
+    bad = torch.isnan(grad[:, 0])  # whole rows are
+    if bool(bad.any()):
+        value, grad = torch.where(bad, torch.inf, value), torch.where(bad[:, None], 0.0, grad)
+    return _Place(x, value, grad)
+
+
+def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _Place) -> _Verdict:
+    running, search = state.running, state.running.search
+    path, fall, bent = search.direction, search.length * search.slope, None
+    if state.bounded:
+        clipped = _outward(after.x, -path, state)
+        path = torch.where(clipped, 0.0, path)
+        fall = ((after.x - before.x) * before.grad).sum(1).clamp_max(0.0)
+        bent = clipped.any(1)
+    slope = (after.grad * path).sum(1)
+    accepted = accepts(search, before.value, after.value, slope, fall)
+    if bool(accepted.all()):
+        return _Verdict(accepted, True, accepted, accepted, search, fall, bent)
+    accepted, too_long = judge(search, before.value, after.value, slope, fall)
+    search = narrowed(search, torch.stack([search.length, after.value, slope], 1), too_long)
+    over = ~accepted & (
+        collapsed(search, before.x) | (search.trials >= options.max_trials) | torch.isinf(before.value)
+    )
+    back = over & (search.low[:, 0] > 0) & ~running.search.forced
+    search = replace(
+        search, length=torch.where(back, search.low[:, 0], search.length), forced=search.forced | back
+    )
+    again = over & ~back & (running.pairs > 0)
+    return _Verdict(accepted, False, again, over & ~back & ~again, search, fall, bent)
+
+
+def _status(
+    options: Options, state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict
+) -> Tensor:
+    """Status of the running rows, (rows,)."""
+    running = state.running
+    gap = after.grad
+    if state.bounded:
+        gap = after.x - project(after.x - after.grad, state.lower, state.upper)
+    flat = (running.flat + 1 >= PATIENCE) & ~_lower(after.value, running.mark)
+    status = torch.where(flat, STALLED, RUNNING)
+    if options.ftol > 0:
+        size = torch.maximum(before.value.abs(), after.value.abs()).clamp_min(1.0)
+        status = torch.where(before.value - after.value <= options.ftol * size, SETTLED, status)
+    status = torch.where(gap.abs().amax(1) <= options.tol, CONVERGED, status)
+    if verdict.every:
+        return status
+    lost = torch.where(torch.isinf(before.value), FAILED, STALLED)
+    return torch.where(verdict.accepted, status, torch.where(verdict.lost, lost, RUNNING))
+
+
+def _moved(
+    options: Options,
+    memory: Memory,
+    state: QuasiNewtonState,
+    before: _Place,
+    after: _Place,
+    verdict: _Verdict,
+) -> tuple[Running, _Place]:
+    """The running rows after their trials, and where they stand."""
+    running, accepted = state.running, verdict.accepted
+    here = after
+    if not verdict.every:
+        here = choose(accepted, after, before)
+    step = _step(state, before, after, verdict)
+    pairs = running.pairs + step.learned
+    known = memory.learn(running.memory, step)
+    if not verdict.every:
+        pairs = torch.where(verdict.again, 0, pairs)
+    free, active = here.grad, running.active
+    if state.bounded:
+        active = _outward(here.x, here.grad, state)
+        fixed = active & ~running.active
+        if bool(fixed.any()):
+            known = memory.fix(known, fixed)
+        free = torch.where(active, 0.0, free)
+    known, product = memory.multiply(known, free)
+    direction = torch.where(active, 0.0, -product) if state.bounded else -product
+    ambition = memory.ambition * (before.value - here.value)
+    search, pairs = _line(options, here.value, ambition, free, direction, pairs)
+    if not verdict.every:
+        begun = accepted | verdict.again
+        search = choose(begun, search, verdict.search)
+        pairs = torch.where(begun, pairs, running.pairs)
+    lower = _lower(here.value, running.mark)
+    flat, mark = torch.where(lower, 0, running.flat + accepted), torch.where(lower, here.value, running.mark)
+    trial = _trial(here.x, search, state)
+    return Running(running.rows, running.whole, trial, search, active, pairs, mark, flat, known), here
+
+
+def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict) -> Step:
+    """What the accepted rows have seen of the curvature."""
+    running = state.running
+    s, y = after.x - before.x, after.grad - before.grad
+    if state.bounded:
+        y = torch.where(running.active, 0.0, y)
+    sy = (s * y).sum(1)
+    learned = verdict.accepted & (sy > -torch.finfo(sy.dtype).eps * verdict.fall)
+    every = bool(learned.all())
+    if not every:
+        s, y = torch.where(learned[:, None], s, 0.0), torch.where(learned[:, None], y, 0.0)
+        sy = torch.where(learned, sy, 1.0)
+    first = learned & (running.pairs == 0)
+    return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent)
+
+
+def _line(
+    options: Options, value: Tensor, ambition: Tensor, grad: Tensor, direction: Tensor, pairs: Tensor
+) -> tuple[Bracket, Tensor]:
+    """New lines for all rows, and how much each memory knows: nothing where its direction leads up."""
+    slope = (grad * direction).sum(1)
+    rounding = SLACK * torch.finfo(value.dtype).eps * value.abs()
+    length = torch.where(ambition > rounding, (ambition / -slope).clamp_max(1.0), 1.0)
+    plain = (pairs == 0) | ~(slope < 0)
+    if bool(plain.any()):
+        square = (grad * grad).sum(1)
+        direction = torch.where(plain[:, None], -grad, direction)
+        slope = torch.where(plain, -square, slope)
+        length = torch.where(plain, (options.first_step / square.sqrt()).clamp_max(1.0), length)
+        pairs = torch.where(plain, 0, pairs)
+    return begin(direction, length, slope, value), pairs
+
+
+def _lower(value: Tensor, mark: Tensor) -> Tensor:
+    """Where a value is clearly lower than another one; (rows,)."""
+    return (value < mark - CLEARLY * torch.finfo(value.dtype).eps * mark.abs()) | torch.isinf(mark)
+
+
+def _trial(x: Tensor, search: Bracket, state: QuasiNewtonState) -> Tensor:
+    """Next point on each line, (rows, dim)."""
+    most = torch.finfo(x.dtype).max
+    trial = torch.addcmul(x, search.length[:, None], search.direction).clamp_(-most, most)
+    return project(trial, state.lower, state.upper) if state.bounded else trial
+
+
+def _outward(x: Tensor, grad: Tensor, state: QuasiNewtonState) -> Tensor:
+    """Variables on a bound that descent would leave the box through; bool, (rows, dim)."""
+    return ((x <= state.lower) & (grad > 0)) | ((x >= state.upper) & (grad < 0))
+
+
+def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Running) -> QuasiNewtonState:
+    """The whole population, with what became of the running rows; those that ended leave."""
+    x, value, grad = here.x, here.value, here.grad
+    cost = state.cost
+    if running.whole:
+        cost = cost + 2
+        everyone = status
+    else:
+        rows = running.rows
+        x, value, grad = (
+            whole.index_copy(0, rows, part)
+            for whole, part in ((state.x, x), (state.value, value), (state.grad, grad))
+        )
+        cost = cost.index_add(0, rows, torch.full_like(rows, 2))
+        everyone = state.status.index_copy(0, rows, status)
+    ended = status != RUNNING
+    if bool(ended.any()):
+        running = replace(take(running, (~ended).nonzero()[:, 0]), whole=False)
+    return QuasiNewtonState(
+        x,
+        value,
+        state.lower,
+        state.upper,
+        state.seed,
+        state.step + 1,
+        grad,
+        everyone,
+        cost,
+        running,
+        state.bounded,
+    )
+
+
+def _scattered(state: QuasiNewtonState) -> Tensor:
+    """New starts for the whole population, (population, dim)."""
+    seed = child_seed(state.seed, "scatter", state.step)
+    count = state.x.shape[0]
+    return fill(state.x[:1], count + 1, state.lower, state.upper, seed)[1:]
