@@ -14,7 +14,7 @@ import functools
 import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from hybridopt.objectives.space import parse_start_and_bounds

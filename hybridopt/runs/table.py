@@ -68,6 +68,8 @@ def _sentence(verdict: Verdict, by_label: dict[str, list[Run]]) -> str:
     def named(label: str) -> str:
         return f"{label} ({headline(by_label[label])})"
 
+    if all(math.isinf(loss(run)) for runs in by_label.values() for run in runs):
+        return "no optimizer found a finite value"
     seeds = f"{verdict.runs} seed{'s' * (verdict.runs != 1)}"
     behind = f"; behind: {', '.join(map(named, verdict.others))}" if verdict.others else ""
     first, *ties = map(named, verdict.leaders)
@@ -124,7 +126,8 @@ def _median(runs: Iterable[Run], name: str) -> float:
 def _metric(name: str, form: str) -> Callable[[Sequence[Run]], str]:
     def show(runs: Sequence[Run]) -> str:
         done = [run for run in runs if name in run.metrics]
-        return format(_median(done, name), form) if done else "-"
+        shown = format(_median(done, name), form) if done else "-"
+        return shown if len(shown) <= 10 else format(_median(done, name), ".3g")  # of what diverged
 
     return show
 

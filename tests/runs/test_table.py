@@ -93,6 +93,11 @@ def test_an_optimizer_that_fails_can_not_win():
     assert "behind: a (failed)" in line
 
 
+def test_where_all_fail_nobody_is_compared():
+    line = verdict_of(SPHERE, "gap", {"a": [math.inf] * 5, "b": [math.inf] * 5})
+    assert line == "sphere-3: no optimizer found a finite value"
+
+
 def test_failures_are_listed_once_a_kind_with_their_seeds():
     failed = list(runs(SPHERE, "gap", {"a": [math.inf, 1.0, math.inf]}))
     assert list(failures(failed)) == ["failed: sphere-3, a, seed 0, 2: ValueError: no"]
