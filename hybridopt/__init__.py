@@ -12,9 +12,9 @@ from typing import Any
 from hybridopt import optim, problems
 from hybridopt._version import __version__
 from hybridopt.checkpoint import CheckpointError
-from hybridopt.evolution import GeneticAlgorithm
+from hybridopt.evolution import GeneticAlgorithm, RandomSearch
 from hybridopt.gradient import GradientNoise, PerturbedDescent, TorchGradient
-from hybridopt.hybrid import Alternate
+from hybridopt.hybrid import Alternate, PerturbRestart
 from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
@@ -28,7 +28,9 @@ __all__ = [
     "GeneticAlgorithm",
     "GradientMismatchError",
     "GradientNoise",
+    "PerturbRestart",
     "PerturbedDescent",
+    "RandomSearch",
     "TorchGradient",
     "__version__",
     "certify",

@@ -25,7 +25,9 @@ OPTIMIZERS: dict[str, str] = {
     "gradient_noise": "hybridopt.gradient.noise:GradientNoise",
     "perturbed": "hybridopt.gradient.perturbed:PerturbedDescent",
     "genetic": "hybridopt.evolution.genetic:GeneticAlgorithm",
+    "random_search": "hybridopt.evolution.random_search:RandomSearch",
     "alternate": "hybridopt.hybrid.alternate:Alternate",
+    "perturb_restart": "hybridopt.hybrid.perturb_restart:PerturbRestart",
 }
 
 

@@ -3,6 +3,7 @@
 from hybridopt.evolution import operators
 from hybridopt.evolution.genetic import GeneticAlgorithm, GeneticState
 from hybridopt.evolution.operators import batched
+from hybridopt.evolution.random_search import RandomSearch
 from hybridopt.evolution.toolbox import default_toolbox
 
-__all__ = ["GeneticAlgorithm", "GeneticState", "batched", "default_toolbox", "operators"]
+__all__ = ["GeneticAlgorithm", "GeneticState", "RandomSearch", "batched", "default_toolbox", "operators"]
