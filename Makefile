@@ -18,6 +18,7 @@ test-all: lint $(VENV)/docs.done
 	$(BIN)/python -m pytest -m "slow or not slow"
 
 docs: $(VENV)/docs.done
+	rm -rf docs/generated
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 	@echo "The site is docs/_build/index.html"
 
