@@ -213,16 +213,23 @@ def _run(
 ) -> int:
     """Run an experiment, print its report; returns the exit code."""
     from hybridopt.runs.config import load
-    from hybridopt.runs.folder import choose
+    from hybridopt.runs.folder import choose, modules_of
     from hybridopt.runs.runner import default_jobs
     from hybridopt.runs.session import carry_out
     from hybridopt.screen import console
 
-    sys.path[:0] = [str(path.parent.absolute()), str(Path.cwd())]  # where a config's import paths lead
+    modules = modules_of(path)
+    sys.path[:0] = [modules, str(Path.cwd())]  # where a config's import paths lead
     experiment = load(path, settings)
     folder = choose(out, path, resume=resume)
     runs, interrupted = carry_out(
-        experiment, folder, jobs=jobs or default_jobs(), retry=retry, command=sys.argv, console=console()
+        experiment,
+        folder,
+        jobs=jobs or default_jobs(),
+        retry=retry,
+        command=sys.argv,
+        modules=modules,
+        console=console(),
     )
     if interrupted:
         typer.echo(f"interrupted; go on with: hybridopt run {path} --out {folder} --resume")

@@ -136,6 +136,10 @@ def test_modules_beside_the_config_are_found(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "bowl-2" in result.stdout
     assert "descent (2/2 solved" in result.stdout
+    monkeypatch.setattr("sys.path", [part for part in sys.path if part != str(folder)])
+    sys.modules.pop("besides", None)
+    again = call("run", "results/own/config.yaml", "--jobs", 1, "--out", "copy")
+    assert again.exit_code == 0, again.output
 
 
 def test_status_tells_what_is_done_and_what_is_left(config):

@@ -66,6 +66,16 @@ def open_results(folder: str | Path) -> Results:
         return Results(experiment, work, store.runs(work), store.sessions())
 
 
+def modules_of(config: Path) -> str:
+    """Where modules that a config imports are: beside it, or in a result folder beside the original."""
+    if config.name == CONFIG and (config.parent / DATABASE).is_file():
+        with Store(config.parent / DATABASE) as store:
+            sessions = store.sessions()
+        if sessions:
+            return sessions[-1].modules
+    return str(config.parent.absolute())
+
+
 def choose(out: Path | None, config: Path, *, resume: bool) -> Path:
     """Folder to write to: the one named, else results/NAME, the first free one or, to resume, the newest.
 

@@ -19,7 +19,14 @@ from hybridopt.screen import bar
 
 
 def carry_out(
-    experiment: Experiment, folder: Path, *, jobs: int, retry: bool, command: Sequence[str], console: Console
+    experiment: Experiment,
+    folder: Path,
+    *,
+    jobs: int,
+    retry: bool,
+    command: Sequence[str],
+    modules: str,
+    console: Console,
 ) -> tuple[list[Run], bool]:
     """Run what a folder does not hold yet, and print the report of all of it.
 
@@ -33,7 +40,8 @@ def carry_out(
     retry : bool
         Run again what failed before.
     command : sequence of str
-        To be noted.
+    modules : str
+        Both to be noted: how this was called, and where the config's modules are.
     console : rich.console.Console
 
     Returns
@@ -54,7 +62,7 @@ def carry_out(
         _announce(console, experiment, folder, store, work, todo)
         folders.note(folder, experiment)
         if todo:  # else nothing of this session is in the folder
-            store.begin(jobs, digest(experiment.model_dump()), shlex.join(command))
+            store.begin(jobs, digest(experiment.model_dump()), shlex.join(command), modules)
         interrupted = _collect(todo, jobs, console, store)
         runs = store.runs(work)
     report(experiment, runs, console)

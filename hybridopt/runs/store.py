@@ -15,7 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ CREATE TABLE IF NOT EXISTS sessions (
     jobs INTEGER NOT NULL,
     config_hash TEXT NOT NULL,  -- of the whole experiment
     command TEXT NOT NULL,
+    modules TEXT NOT NULL,      -- folder of the config, where modules that it imports are looked for
     versions TEXT NOT NULL,     -- JSON
     machine TEXT NOT NULL       -- JSON
 );
@@ -77,6 +78,8 @@ class Session:
     config_hash : str
         Of the whole experiment.
     command : str
+    modules : str
+        Folder of the config, where modules that it imports are looked for.
     versions : dict of str to str
     machine : dict of str to str
     """
@@ -85,6 +88,7 @@ class Session:
     jobs: int
     config_hash: str
     command: str
+    modules: str
     versions: dict[str, str]
     machine: dict[str, str]
 
@@ -139,9 +143,9 @@ class Store:
         runs = {key: row for key, row in found.items() if key in wanted}
         return [_run(cell, runs[key]) for cell in work if (key := key_of(cell)) in runs]
 
-    def begin(self, jobs: int, config_hash: str, command: str) -> Session:
+    def begin(self, jobs: int, config_hash: str, command: str, modules: str) -> Session:
         """Note that a session begins: when, with what, where."""
-        session = Session(_now(), jobs, config_hash, command, versions(), machine())
+        session = Session(_now(), jobs, config_hash, command, modules, versions(), machine())
         row = {name: _text(value) for name, value in asdict(session).items()}
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._explained():
@@ -150,13 +154,12 @@ class Store:
 
     def sessions(self) -> list[Session]:
         """All sessions, the first one first."""
-        query = "SELECT started, jobs, config_hash, command, versions, machine FROM sessions ORDER BY rowid"
+        names = [field.name for field in fields(Session)]
         with self._explained():
-            rows = self._database.execute(query).fetchall()
-        return [
-            Session(started, jobs, config_hash, command, json.loads(versions), json.loads(machine))
-            for started, jobs, config_hash, command, versions, machine in rows
-        ]
+            cursor = self._database.execute(f"SELECT {', '.join(names)} FROM sessions ORDER BY rowid")
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+        decoded = ("versions", "machine")
+        return [Session(**{n: json.loads(p) if n in decoded else p for n, p in row.items()}) for row in rows]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -77,7 +77,7 @@ def stored(folder, experiment, runs=None):
     """Results of a folder with these runs, by default all of them carried out."""
     with Store(folder / folders.DATABASE) as store:
         folders.note(folder, experiment)
-        store.begin(2, "0", "hybridopt run it.yaml")
+        store.begin(2, "0", "hybridopt run it.yaml", "/home/me")
         for run in map(run_cell, cells(experiment)) if runs is None else runs:
             store.add(run)
     return open_results(folder)

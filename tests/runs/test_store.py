@@ -81,7 +81,7 @@ def test_a_run_that_is_repeated_takes_the_place_of_the_one_before(store):
 
 
 def test_sessions_tell_versions_and_machine(store):
-    session = store.begin(2, "abc", "hybridopt run x.yaml")
+    session = store.begin(2, "abc", "hybridopt run x.yaml", "/home/me")
     assert store.sessions() == [session]
     assert session.versions["torch"]
     assert session.machine["processor"]
