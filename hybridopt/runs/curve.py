@@ -19,7 +19,7 @@ class Curve:
     >>> for cost in range(1, 1001):
     ...     curve.record(cost, 1 / cost)
     >>> len(curve.points), curve.points[-1]
-    (84, (1000, 0.001))
+    (100, (1000, 0.001))
     """
 
     def __init__(self) -> None:

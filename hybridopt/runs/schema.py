@@ -30,7 +30,7 @@ def schema() -> Schema:
     Examples
     --------
     >>> sorted(schema()["properties"])
-    ['comparisons', 'seeds', 'tolerance', 'title']
+    ['comparisons', 'seeds', 'title', 'tolerance']
     """
     whole: Schema = Experiment.model_json_schema()
     whole["$schema"] = "https://json-schema.org/draft/2020-12/schema"
