@@ -2,22 +2,19 @@
 
     OMP_NUM_THREADS=1 python benchmarks/runner.py
 
-Overhead: wall time of `hybridopt run` for many short runs, in this process and with a database, less what the
-runs themselves take; by differences of two sizes, so that starting up does not count. Two jobs: wall time of
-runs of some 50 ms with one and with two processes, in turns, from the first run to the last; starting up
-apart (it is printed).
+Overhead: wall time of many short runs, in this process and stored in a database, less what the runs
+themselves took. Two jobs: runs a second, of some 50 ms each, with one and with two processes in turns, from
+the first result to the last; how long the first takes is printed.
 """
 
 from __future__ import annotations
 
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from hybridopt.runs.cell import cells, run_cell
+from hybridopt.runs.cell import cells
 from hybridopt.runs.config import load
 from hybridopt.runs.runner import run
 from hybridopt.runs.store import Store
@@ -48,26 +45,18 @@ def config(folder: Path, text: str, seeds: int) -> Path:
     return path
 
 
-def command(path: Path, jobs: int) -> float:
-    """Seconds that the command takes."""
-    began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = ["run", str(path), "--out", f"{folder}/out", "--jobs", str(jobs)]
-        program = "from hybridopt.cli import main; main()"
-        subprocess.run([sys.executable, "-c", program, *arguments], check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - began
-
-
 def overhead(folder: Path) -> float:
-    """Milliseconds a run that are not the run's own."""
-    few, many = 50, 550
-    seconds = {seeds: command(config(folder, SHORT, seeds), 1) for seeds in (few, many)}
-    work = list(cells(load(config(folder, SHORT, many))))
-    began = time.perf_counter()
-    for cell in work[few:]:
-        run_cell(cell)
-    alone = time.perf_counter() - began
-    return (seconds[many] - seconds[few] - alone) / (many - few) * 1e3
+    """Milliseconds a run that are not the run's own: dealing it out, taking it in, storing it."""
+    work = list(cells(load(config(folder, SHORT, 500))))
+    with tempfile.TemporaryDirectory() as out, Store(Path(out) / "results.sqlite") as store:
+        store.begin(1, "", "", "")
+        results = run(work, 1)
+        store.add(next(results))
+        own, began = 0.0, time.perf_counter()
+        for result in results:
+            own += result.seconds
+            store.add(result)
+        return (time.perf_counter() - began - own) / (len(work) - 1) * 1e3
 
 
 def throughput(folder: Path, jobs: int, seeds: int) -> tuple[float, float, float]:
@@ -76,6 +65,7 @@ def throughput(folder: Path, jobs: int, seeds: int) -> tuple[float, float, float
     began = time.perf_counter()
     ends, own = [], []
     with tempfile.TemporaryDirectory() as out, Store(Path(out) / "results.sqlite") as store:
+        store.begin(jobs, "", "", "")
         for result in run(work, jobs):
             store.add(result)
             ends.append(time.perf_counter())

@@ -110,3 +110,14 @@ def test_a_full_disk_is_told_and_what_was_stored_stays(store):
         for seed in range(100):
             store.add(dataclasses.replace(run, cell=dataclasses.replace(CELL, seed=100 + seed)))
     assert run in store.runs([CELL])
+
+
+def test_when_a_session_ends_one_file_holds_everything(tmp_path):
+    path = tmp_path / "results.sqlite"
+    with Store(path) as store:
+        store.begin(1, "", "", "")
+        store.add(run_cell(CELL))
+        with Store(path) as reader:
+            assert len(reader.runs([CELL])) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["results.sqlite"]
+    assert path.read_bytes()[18] == 1  # no write-ahead log
