@@ -1,19 +1,26 @@
-# make demo   installs into .venv and runs the quickstart experiment
+# make demo   installs into .venv, runs the quickstart experiment and writes a page of it (again: only the page)
 # make test   installs with the test extras, then lint, types and the default tests
+# make docs   installs with the docs extras, then builds the site in docs/_build
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all lint
+.PHONY: demo test test-all lint docs
 demo: $(VENV)/demo.done
-	$(BIN)/hybridopt run experiments/quickstart.yaml
+	$(BIN)/hybridopt run experiments/quickstart.yaml --out results/demo --resume
+	$(BIN)/hybridopt report results/demo
 
 test: lint
 	$(BIN)/python -m pytest
 
-test-all: lint
+test-all: lint $(VENV)/docs.done
 	$(BIN)/python -m pytest -m "slow or not slow"
+
+docs: $(VENV)/docs.done
+	rm -rf docs/generated
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	@echo "The site is docs/_build/index.html"
 
 lint: $(VENV)/test.done
 	$(BIN)/ruff check .
@@ -24,9 +31,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.done: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(PIP) --editable ".[data]"
+	$(PIP) --editable ".[data,report]"
 	touch $@
 
 $(VENV)/test.done: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) --editable ".[test]"
 	touch $@ $(VENV)/demo.done
+
+$(VENV)/docs.done: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) --editable ".[docs,data]"
+	touch $@

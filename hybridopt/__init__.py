@@ -12,9 +12,9 @@ from typing import Any
 from hybridopt import optim, problems
 from hybridopt._version import __version__
 from hybridopt.checkpoint import CheckpointError
-from hybridopt.evolution import CMAES, LSHADE, SHADE, GeneticAlgorithm, RestartedCMAES
+from hybridopt.evolution import CMAES, LSHADE, SHADE, GeneticAlgorithm, RandomSearch, RestartedCMAES
 from hybridopt.gradient import BFGS, LBFGS, GradientNoise, PerturbedDescent, TorchGradient
-from hybridopt.hybrid import Alternate
+from hybridopt.hybrid import Alternate, MultiStart, PerturbRestart, Portfolio
 from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
@@ -33,7 +33,11 @@ __all__ = [
     "GeneticAlgorithm",
     "GradientMismatchError",
     "GradientNoise",
+    "MultiStart",
+    "PerturbRestart",
     "PerturbedDescent",
+    "Portfolio",
+    "RandomSearch",
     "RestartedCMAES",
     "TorchGradient",
     "__version__",

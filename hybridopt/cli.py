@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +17,7 @@ import typer
 from hybridopt._version import __version__
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from hybridopt.runs.cell import Cell, Run
-    from hybridopt.runs.config import Experiment
+    from hybridopt.runs.folder import Results
     from hybridopt.verify.check import Piece
     from hybridopt.verify.report import Report, Row
 
@@ -41,6 +37,7 @@ class Kind(enum.StrEnum):
     optimizers = "optimizers"
     problems = "problems"
     conditions = "conditions"
+    baselines = "baselines"
 
 
 def _print_version(wanted: bool) -> None:
@@ -62,25 +59,89 @@ def _options(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="Experiment file (YAML).", show_default=False)],
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Run the seeds 0 to N - 1 instead of the file's.", metavar="N")
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results; by default a new one, results/NAME.", metavar="DIR"),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Put a value over the file's: seeds=3, comparisons[0].budget=500; may be given again.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(min=1, help="Processes; by default as many as there are processors.", metavar="N"),
     ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on in a folder of results; what has ended is kept.")
+    ] = False,
+    retry: Annotated[bool, typer.Option("--retry", help="With --resume: run what failed again.")] = False,
 ) -> None:
     """Run an experiment: each of its optimizers on each of its problems with each seed."""
+    from hybridopt.runs.folder import FolderError
     from hybridopt.runs.source import ConfigError
+    from hybridopt.runs.store import StoreError
 
     try:
-        code = _run(config, seeds, jobs)
-    except ConfigError as error:
+        code = _run(config, out, settings or [], jobs, resume, retry)
+    except (ConfigError, FolderError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(WRONG_USE) from None
+    except StoreError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:  # before or after the runs
         raise typer.Exit(INTERRUPTED) from None
     raise typer.Exit(code)
+
+
+@app.command()
+def status(folder: Annotated[Path, typer.Argument(help="Folder of results.", show_default=False)]) -> None:
+    """Show what of an experiment is finished, what failed and what is left."""
+    from hybridopt.runs.status import lines, overview
+    from hybridopt.screen import console
+
+    results = _opened(folder)
+    screen = console()
+    screen.print(overview(results))
+    for line in lines(results, folder):
+        screen.print(line, markup=False, soft_wrap=True)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of results.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; by default report.html in the folder.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Write a web page of the results: tables, who won where, convergence curves, failures."""
+    from hybridopt.runs.report import write
+
+    results = _opened(folder)
+    path = out or folder / "report.html"
+    try:
+        write(results, path)
+    except ModuleNotFoundError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILED) from None
+    except OSError as error:
+        typer.echo(f"{path}: can't be written ({error.strerror}); name another file with --out", err=True)
+        raise typer.Exit(WRONG_USE) from None
+    typer.echo(f"wrote {path}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of experiment files, by which editors complete and check them."""
+    from json import dumps
+
+    from hybridopt.runs.schema import schema
+
+    typer.echo(dumps(schema(), indent=2))
 
 
 @app.command()
@@ -131,13 +192,15 @@ def list_(
         from hybridopt.problems import PROBLEMS, TASKS
 
         known = {**PROBLEMS, **TASKS}
-        about = [(name, (factory.__doc__ or "").partition("\n")[0]) for name, factory in known.items()]
-        _print_names("problems", about)
+        _print_names("problems", _purposes(known))
     if kind in (None, Kind.conditions):
         from hybridopt.runs.build import CONDITIONS
 
-        about = [(name, (factory.__doc__ or "").partition("\n")[0]) for name, factory in CONDITIONS.items()]
-        _print_names("conditions", about)
+        _print_names("conditions", _purposes(CONDITIONS))
+    if kind in (None, Kind.baselines):
+        from hybridopt.baselines import BASELINES
+
+        _print_names("baselines", _purposes(BASELINES))
 
 
 def main() -> None:
@@ -145,50 +208,46 @@ def main() -> None:
     app()
 
 
-def _run(path: Path, seeds: int | None, jobs: int | None) -> int:
+def _run(
+    path: Path, out: Path | None, settings: Sequence[str], jobs: int | None, resume: bool, retry: bool
+) -> int:
     """Run an experiment, print its report; returns the exit code."""
-    from hybridopt.runs.cell import cells
     from hybridopt.runs.config import load
-    from hybridopt.runs.runner import default_jobs, in_order
+    from hybridopt.runs.folder import choose, modules_of
+    from hybridopt.runs.runner import default_jobs
+    from hybridopt.runs.session import carry_out
+    from hybridopt.screen import console
 
-    experiment = load(path)
-    if seeds is not None:
-        experiment = experiment.model_copy(update={"seeds": list(range(seeds))})
-    work = list(cells(experiment))
-    console = _console()
-    console.print(f"{experiment.title}: {len(work)} runs", markup=False)
-    done: list[Run] = []
-    interrupted = _collect(work, jobs or default_jobs(), console, done)
-    _report(experiment, in_order(done, work), console)
+    modules = modules_of(path)
+    sys.path[:0] = [modules, str(Path.cwd())]  # where a config's import paths lead
+    experiment = load(path, settings)
+    folder = choose(out, path, resume=resume)
+    runs, interrupted = carry_out(
+        experiment,
+        folder,
+        jobs=jobs or default_jobs(),
+        retry=retry,
+        command=sys.argv,
+        modules=modules,
+        console=console(),
+    )
     if interrupted:
-        console.print(f"interrupted: {len(done)} of {len(work)} runs were finished", markup=False)
+        typer.echo(f"interrupted; go on with: hybridopt run {path} --out {folder} --resume")
         return INTERRUPTED
-    return FAILED if any(result.error for result in done) else 0
+    return FAILED if any(result.error for result in runs) else 0
 
 
-def _report(experiment: Experiment, runs: Sequence[Run], console: Console) -> None:
-    """Print tables, who won where, and what failed."""
-    from hybridopt.runs.table import failures, tables, verdicts
-
-    for table in tables(experiment, runs):
-        console.print(table)
-    for line in (*verdicts(experiment, runs), *failures(runs)):
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _collect(work: Sequence[Cell], jobs: int, console: Console, done: list[Run]) -> bool:
-    """Append results to `done` as they come; returns whether Ctrl-C came before the last one."""
-    from hybridopt.runs.runner import run
+def _opened(folder: Path) -> Results:
+    """Results of a folder, or the end of the command."""
+    from hybridopt.runs.folder import FolderError, open_results
+    from hybridopt.runs.source import ConfigError
+    from hybridopt.runs.store import StoreError
 
     try:
-        with _bar(console) as bar, contextlib.closing(run(work, jobs)) as results:
-            shown = bar.add_task("runs", total=len(work))
-            for result in results:
-                done.append(result)
-                bar.advance(shown)
-    except KeyboardInterrupt:
-        return True
-    return False
+        return open_results(folder)
+    except (FolderError, ConfigError, StoreError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(WRONG_USE) from None
 
 
 def _verified(work: Sequence[Piece], jobs: int | None) -> Report:
@@ -196,17 +255,18 @@ def _verified(work: Sequence[Piece], jobs: int | None) -> Report:
     from rich.console import Console
 
     from hybridopt.runs.runner import default_jobs
+    from hybridopt.screen import bar
     from hybridopt.verify.door import in_order, results
 
     rows: list[Row] = []
     with (
-        _bar(Console(stderr=True), "checks") as bar,
+        bar(Console(stderr=True)) as shown,
         contextlib.closing(results(work, jobs or default_jobs())) as finished,
     ):
-        shown = bar.add_task("checks", total=len(work))
+        task = shown.add_task("checks", total=len(work))
         for row in finished:
             rows.append(row)
-            bar.advance(shown)
+            shown.advance(task)
     return in_order(rows, work)
 
 
@@ -217,25 +277,17 @@ def _show(report: Report, json: bool) -> None:
 
         typer.echo(dumps({"hybridopt": __version__, **report.as_dict()}, indent=2))
         return
-    console = _console()
-    console.print(report.table())
+    from hybridopt.screen import console
+
+    screen = console()
+    screen.print(report.table())
     for line in report.notes():
-        console.print(line, markup=False, soft_wrap=True)
+        screen.print(line, markup=False, soft_wrap=True)
 
 
-def _bar(console: Console, what: str = "runs") -> Progress:
-    """A bar of what is finished and the time left; none where no terminal can show it."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _console() -> Console:
-    """Where reports go: the terminal, or plain lines of 120 characters."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+def _purposes(known: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Names with the first line of what each one's docstring says."""
+    return [(name, (thing.__doc__ or "").partition("\n")[0]) for name, thing in known.items()]
 
 
 def _print_names(title: str, names: Sequence[tuple[str, str]]) -> None:

@@ -154,7 +154,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Stalled:
-    """True when the best value has not fallen by more than rtol * |best| + atol over the last `steps` tells.
+    """True when the best value has not fallen by more than `rtol * |best| + atol` over `steps` tells.
 
     While no finite value was found nothing counts as stalled before `steps` tells, and everything after.
     """

@@ -32,9 +32,11 @@ OPTIMIZERS: dict[str, str] = {
     "cmaes": "hybridopt.evolution.cmaes.optimizer:CMAES",
     "ipop_cmaes": "hybridopt.evolution.cmaes.restarts:ipop_cmaes",
     "bipop_cmaes": "hybridopt.evolution.cmaes.restarts:bipop_cmaes",
-    "alternate": "hybridopt.hybrid.alternate:Alternate",
     "multistart": "hybridopt.hybrid.multistart:MultiStart",
     "portfolio": "hybridopt.hybrid.portfolio:Portfolio",
+    "random_search": "hybridopt.evolution.random_search:RandomSearch",
+    "alternate": "hybridopt.hybrid.alternate:Alternate",
+    "perturb_restart": "hybridopt.hybrid.perturb_restart:PerturbRestart",
 }
 
 

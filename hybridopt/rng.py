@@ -54,5 +54,6 @@ def global_generators(seed: int) -> Iterator[None]:
 
 def global_generators_fingerprint() -> int:
     """A number that changes when anyone draws from a global generator."""
-    array = repr(np.random.get_state(legacy=False))  # noqa: NPY002
+    kind, *state = np.random.get_state()  # noqa: NPY002
+    array = (kind, *(np.asarray(part).tobytes() for part in state))
     return hash((random.getstate(), array, torch.get_rng_state().numpy().tobytes()))

@@ -11,7 +11,7 @@ from hybridopt.rng import generator
 
 
 def widths(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Length scale of each coordinate: upper - lower where that is finite, else max(1, |x|).
+    """Length scale of each coordinate: upper - lower where that is finite, else `max(1, |x|)`.
 
     Parameters
     ----------

@@ -29,6 +29,13 @@ COMMAND = [sys.executable, "-c", "from hybridopt.cli import main; main()"]
 UNRELIABLE = Path(__file__).parent / "runs"
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    """Results go to results/ below the working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+
+
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "it.yaml"
@@ -78,19 +85,105 @@ def test_run_prints_a_table_and_who_won(config):
     assert "can't be told apart with 2 seeds" in result.stdout
 
 
-def test_seeds_on_the_command_line_replace_those_of_the_file(config):
-    result = call("run", config, "--jobs", 1, "--seeds", 4)
+def test_settings_on_the_command_line_replace_those_of_the_file(config):
+    result = call("run", config, "--jobs", 1, "--set", "seeds=4", "--set", "comparisons.0.budget=402")
     assert "A test: 8 runs" in result.stdout
     assert "descent (4/4 solved" in result.stdout
     assert "over 4 seeds" in result.stdout
+    assert "budget 402 units" in result.stdout
+    assert "budget: 402" in Path("results/it/config.yaml").read_text()
+
+
+def test_each_run_without_a_folder_has_a_new_one_and_resume_takes_the_newest(config):
+    call("run", config, "--jobs", 1, "--set", "seeds=1")
+    assert "results in results/it-2;" in call("run", config, "--jobs", 1, "--set", "seeds=1").stdout
+    again = call("run", config, "--jobs", 1, "--resume")
+    assert "A test: 2 runs to do, 2 kept" in again.stdout
+    assert "4 of 4 runs have ended; results in results/it-2;" in again.stdout
+
+
+def test_results_are_never_written_over(config, tmp_path):
+    out = tmp_path / "out"
+    assert call("run", config, "--jobs", 1, "--out", out).exit_code == 0
+    before = (out / "results.sqlite").read_bytes()
+    refused = call("run", config, "--out", out)
+    assert refused.exit_code == 2
+    assert "go on with --resume, or name a new folder" in refused.stderr
+    assert (out / "results.sqlite").read_bytes() == before
+
+
+def test_a_folder_with_other_things_is_refused(config, tmp_path):
+    refused = call("run", config, "--out", tmp_path)
+    assert refused.exit_code == 2
+    assert "holds other things than results" in refused.stderr
+
+
+def test_resuming_what_has_ended_repeats_nothing(config):
+    first = call("run", config, "--jobs", 1, "--out", "out")
+    again = call("run", config, "--jobs", 1, "--out", "out", "--resume")
+    assert again.exit_code == 0
+    assert "A test: 0 runs to do, 4 kept" in again.stdout
+    assert again.stdout.splitlines()[1:] == first.stdout.splitlines()[1:]
+
+
+def test_modules_beside_the_config_are_found(tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "besides.py").write_text("def bowl(x):\n    return ((x - 1) ** 2).sum()\n")
+    text = CONFIG.replace("name: sphere, dim: 2", "import: 'besides:bowl', dim: 2, bounds: [-3, 2], value: 0")
+    (folder / "own.yaml").write_text(text)
+    result = call("run", folder / "own.yaml", "--jobs", 2)
+    assert result.exit_code == 0, result.output
+    assert "bowl-2" in result.stdout
+    assert "descent (2/2 solved" in result.stdout
+    monkeypatch.setattr("sys.path", [part for part in sys.path if part != str(folder)])
+    sys.modules.pop("besides", None)
+    again = call("run", "results/own/config.yaml", "--jobs", 1, "--out", "copy")
+    assert again.exit_code == 0, again.output
+
+
+def test_status_tells_what_is_done_and_what_is_left(config):
+    call("run", config, "--jobs", 1, "--set", "seeds=1", "--out", "out")
+    done = call("status", "out")
+    assert done.exit_code == 0
+    assert "all runs have ended" in done.stdout
+    assert __version__ in done.stdout
+    text = Path("out/config.yaml").read_text()
+    Path("out/config.yaml").write_text(text.replace("seeds:\n- 0", "seeds:\n- 0\n- 1"))
+    assert "2 runs left, about" in call("status", "out").stdout
+    assert "hybridopt run out/config.yaml --out out --resume" in call("status", "out").stdout
+
+
+@pytest.mark.parametrize("command", ["status", "report"])
+def test_a_folder_without_results_ends_with_code_2(command, tmp_path):
+    result = call(command, tmp_path)
+    assert result.exit_code == 2
+    assert "is no result folder" in result.stderr
+
+
+def test_two_runs_do_not_write_to_one_folder(config, tmp_path):
+    from hybridopt.runs.folder import held
+
+    with held(tmp_path / "out"):
+        result = call("run", config, "--out", "out", "--resume")
+    assert result.exit_code == 2
+    assert "another run is writing there" in result.stderr
+
+
+def test_schema_is_json():
+    assert "comparisons" in json.loads(call("schema").stdout)["properties"]
 
 
 def test_a_failing_run_is_told_at_the_end_and_by_the_exit_code(config, monkeypatch):
     monkeypatch.syspath_prepend(UNRELIABLE)
-    config.write_text(CONFIG.replace("name: sphere", "name: 'unreliable:failing'"))
-    result = call("run", config, "--jobs", 1)
+    config.write_text(CONFIG.replace("name: sphere", "import: 'unreliable:failing'"))
+    result = call("run", config, "--jobs", 1, "--out", "out")
     assert result.exit_code == 1
-    assert "failed: unreliable:failing-2, descent, seed 1: RuntimeError: odd seed" in result.stdout
+    assert "failed: failing-2, descent, seed 1: RuntimeError: odd seed" in result.stdout
+    assert "0 runs to do" in call("run", config, "--out", "out", "--resume").stdout
+    retried = call("run", config, "--jobs", 1, "--out", "out", "--resume", "--retry")
+    assert "2 runs to do, 2 kept" in retried.stdout
+    assert retried.exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +195,7 @@ def test_a_failing_run_is_told_at_the_end_and_by_the_exit_code(config, monkeypat
     ],
 )
 def test_a_bad_config_ends_with_code_2_and_nothing_is_started(text, part, config, monkeypatch):
-    monkeypatch.setattr("hybridopt.runs.runner.run", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr("hybridopt.runs.session.run", lambda *_: pytest.fail("started"))
     config.write_text(text)
     result = call("run", config)
     assert result.exit_code == 2
@@ -119,7 +212,7 @@ def test_an_unknown_file_ends_with_code_2(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("run",), ("list", "wonders"), ("run", "x", "--seeds", "0"), ("walk",)]
+    "arguments", [("run",), ("list", "wonders"), ("run", "x", "--jobs", "0"), ("status",), ("walk",)]
 )
 def test_wrong_use_ends_with_code_2(arguments):
     assert call(*arguments).exit_code == 2
@@ -134,17 +227,20 @@ def test_ctrl_c_prints_what_was_finished_and_ends_with_code_130(config, monkeypa
         yield from real(work[:2], 1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hybridopt.runs.runner.run", interrupted)
+    monkeypatch.setattr("hybridopt.runs.session.run", interrupted)
     result = call("run", config)
     assert result.exit_code == 130
     assert "descent" in result.stdout
-    assert "interrupted: 2 of 4 runs were finished" in result.stdout
+    assert "2 of 4 runs have ended" in result.stdout
+    assert "--out results/it --resume" in result.stdout
+    assert call("run", config, "--resume", "--jobs", 1).exit_code == 130  # of the other two
+    assert "all runs have ended" in call("status", "results/it").stdout
 
 
 @pytest.mark.slow  # three processes import torch
 @pytest.mark.skipif(sys.platform == "win32", reason="no process groups")
 def test_ctrl_c_in_a_terminal_ends_all_processes_quietly_with_code_130(config, tmp_path):
-    endless = "- {name: 'unreliable:endless', dim: 2}"
+    endless = "- {import: 'unreliable:endless', dim: 2}"
     text = CONFIG.replace("seeds: 2", "seeds: [0, 1]").replace("- {name: sphere, dim: 2}", endless)
     config.write_text(text.replace("      evolution: {name: genetic, population_size: 10}\n", ""))
     environment = {**os.environ, "PYTHONPATH": str(UNRELIABLE), "HYBRIDOPT_TEST_FOLDER": str(tmp_path)}
@@ -161,7 +257,7 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_quietly_with_code_130(config, t
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err == ""
-    assert "interrupted: 0 of 2 runs were finished" in out
+    assert "0 of 2 runs have ended" in out
     with pytest.raises(ProcessLookupError):
         wait_until_gone(process.pid)
 

@@ -4,7 +4,14 @@ import pytest
 import torch
 from deap import base, tools
 
-from hybridopt import Alternate, GeneticAlgorithm, GradientNoise, PerturbedDescent, TorchGradient
+from hybridopt import (
+    Alternate,
+    GeneticAlgorithm,
+    GradientNoise,
+    PerturbedDescent,
+    PerturbRestart,
+    TorchGradient,
+)
 from hybridopt.conditions import AnyOf, LowDiversity, SmallGradient, Stalled, Steps
 from hybridopt.evolution import operators
 from hybridopt.gradient import Replay
@@ -44,7 +51,9 @@ EXAMPLES = {
     "shade": {"population_size": 7},
     "lshade": {"max_evals": 100, "population_size": 9},
     "perturbed": {"radius": 0.1, "every": 2},
+    "random_search": {"population_size": 6},
     "alternate": {"phases": [descent(), genetic()], "switch": Steps(3)},
+    "perturb_restart": {"inner": descent(), "switch": Steps(3)},
 }
 
 SADDLE_SWITCH = [AnyOf(SmallGradient(1e-8), Stalled(2)), AnyOf(Steps(2), LowDiversity(1e-3))]
@@ -74,6 +83,8 @@ VARIANTS = {
     "alternate-conditions": Alternate([descent(population_size=2), genetic()], SADDLE_SWITCH),
     "alternate-three": Alternate([genetic(), descent(momentum=0.9), GradientNoise(descent())], Steps(2)),
     "alternate-descents": Alternate([descent(), TorchGradient(torch.optim.Adam)], Steps(3)),
+    "restarted-genetic": PerturbRestart(genetic(), Steps(3), share=1.0),
+    "restarted-noise": PerturbRestart(GradientNoise(descent(population_size=4)), Stalled(2)),
     "nested": Alternate(
         [Alternate([descent(), genetic()], Steps(2)), PerturbedDescent(descent())], [Steps(5), Steps(2)]
     ),

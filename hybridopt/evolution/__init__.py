@@ -5,6 +5,7 @@ from hybridopt.evolution.cmaes import CMAES, CMAESState, RestartedCMAES, bipop_c
 from hybridopt.evolution.differential import LSHADE, SHADE, SHADEState
 from hybridopt.evolution.genetic import GeneticAlgorithm, GeneticState
 from hybridopt.evolution.operators import batched
+from hybridopt.evolution.random_search import RandomSearch
 from hybridopt.evolution.toolbox import default_toolbox
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "CMAESState",
     "GeneticAlgorithm",
     "GeneticState",
+    "RandomSearch",
     "RestartedCMAES",
     "SHADEState",
     "batched",

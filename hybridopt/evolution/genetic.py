@@ -146,7 +146,7 @@ class GeneticAlgorithm:
 
     @property
     def traits(self) -> Traits:
-        """Stochastic, global. Free coordinates scale with |x|, so shifts are not passed through there."""
+        """Stochastic, global. Free coordinates scale with `|x|`, so shifts don't pass through there."""
         return Traits(stochastic=True, scope="global")
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> GeneticState:

@@ -112,7 +112,7 @@ class BFGS:
         A row has converged when no component of its projected gradient is larger. With 0 it goes on as far as
         floating point carries, and the conditions of the run end it.
     ftol : float, at least 0
-        A row has settled when a step lowers its value f by at most ftol * max(|f|, 1). 0 is never.
+        A row has settled when a step lowers its value f by at most ftol * max(abs(f), 1). 0 is never.
     first_step : float, > 0
         Length of the first trial step, in the coordinates of x, where the gradient is longer than this; else
         the step is as long as the gradient.

@@ -2,6 +2,7 @@
 
 from hybridopt.hybrid.alternate import Alternate
 from hybridopt.hybrid.multistart import MultiStart
+from hybridopt.hybrid.perturb_restart import PerturbRestart
 from hybridopt.hybrid.portfolio import Portfolio
 
-__all__ = ["Alternate", "MultiStart", "Portfolio"]
+__all__ = ["Alternate", "MultiStart", "PerturbRestart", "Portfolio"]

@@ -30,7 +30,8 @@ class Minima:
 
 def none_yet(like: Tensor) -> Minima:
     """No minima, for points like these rows (n, dim)."""
-    return Minima(like[:0], like[:0, 0], torch.zeros(0, dtype=torch.int64, device=like.device))
+    none = like.new_empty(0)
+    return Minima(like.new_empty(0, like.shape[1]), none, none.long())
 
 
 def add(minima: Minima, x: Tensor, value: Tensor, width: Tensor) -> Minima:

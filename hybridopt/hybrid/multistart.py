@@ -127,7 +127,7 @@ class MultiStart:
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> MultiStartState:
         starts = fill(x, self.population_size, lower, upper, child_seed(seed, "starts"))
         search = _BFGS.init(starts, lower, upper, seed=child_seed(seed, "search", 0))
-        none = x[:0]
+        none = x.new_empty(0)
         return MultiStartState(
             search.x,
             search.value,
@@ -136,9 +136,9 @@ class MultiStart:
             seed,
             0,
             search=search,
-            points=none,
-            values=none[:, 0],
-            fresh=none[:, 0].bool(),
+            points=x.new_empty(0, x.shape[1]),
+            values=none,
+            fresh=none.bool(),
             drawn=0,
             searches=self.population_size,
             minima=none_yet(x),
@@ -191,7 +191,8 @@ class MultiStart:
         near = (torch.cdist(u, u) < radius).tril(-1).any(1)  # the better ones stand first
         if best.shape[0]:
             near |= (torch.cdist(u, best) < CLOSE * radius).any(1)
-        return ~near & torch.isfinite(state.values)
+        alone: Tensor = ~near & torch.isfinite(state.values)
+        return alone
 
 
 def _gathered(state: MultiStartState, evaluation: Evaluation) -> MultiStartState:
@@ -228,4 +229,5 @@ def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Te
 def _width(state: State) -> Tensor:
     """Unit of distance of every coordinate, above 0; (dim,)."""
     width = widths(state.x[0], state.lower, state.upper)
-    return torch.where(width > 0, width, 1.0)
+    unit: Tensor = torch.where(width > 0, width, 1.0)
+    return unit

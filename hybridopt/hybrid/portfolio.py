@@ -203,8 +203,8 @@ class Portfolio:
         search = self._first_search(state)
         _, mask = self._probe(state)
         separable = agrees(mask, search.grad[0], state.slope, evaluation.grad[0])
-        sound = int(search.status[0]) != FAILED
-        return replace(state, agreed=state.agreed + 1 if separable and sound else -1)
+        telling = int(search.status[0]) != FAILED and bool((state.slope != 0).any())
+        return replace(state, agreed=state.agreed + 1 if separable and telling else -1)
 
     def _first_search(self, state: PortfolioState) -> Any:
         return state.arms[self.arms[0][0]].search

@@ -67,7 +67,7 @@ class Separable:
         return Traits(order=1, scope="global")
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> SeparableState:
-        none = x[:0]
+        none = x.new_empty(0, x.shape[1])
         return SeparableState(
             x[:1],
             torch.full_like(x[:1, 0], torch.inf),
@@ -149,18 +149,17 @@ def agrees(mask: Tensor, a: Tensor, b: Tensor, grad: Tensor) -> bool:
 def _everywhere(state: SeparableState) -> Tensor:
     """The points of a level that the levels before do not have; (count, dim)."""
     count = 2**state.level
-    kind = {"dtype": state.x.dtype, "device": state.x.device}
-    share = torch.linspace(0, 1, count + 1, **kind)
+    share = torch.linspace(0, 1, count + 1, dtype=state.x.dtype, device=state.x.device)
     if state.level > FIRST_LEVEL:
         share = share[1::2]
-    return state.lower + share[:, None] * (state.upper - state.lower)
+    return torch.addcmul(state.lower, share[:, None], state.upper - state.lower)
 
 
 def _around(state: SeparableState) -> Tensor:
     """Points around the last trial; (2 ZOOM + 1, dim)."""
     share = torch.linspace(-1, 1, 2 * ZOOM + 1, dtype=state.x.dtype, device=state.x.device)
     reach = (state.upper - state.lower) * (REACH / 2**state.level)
-    return state.trial + share[:, None] * reach
+    return torch.addcmul(state.trial, share[:, None], reach)
 
 
 def _bracketed(state: SeparableState) -> SeparableState:

@@ -37,7 +37,7 @@ def certify(
         the gradient pushes against its bound is not free to move.
     grad_tol : float, optional
         The point is stationary if no component of the projected gradient is larger; by default 1e-5 times the
-        largest absolute eigenvalue times max(1, |x|): the gradient that moving x by 1e-5 of itself makes.
+        largest absolute eigenvalue times `max(1, |x|)`: the gradient that moving x by 1e-5 of itself makes.
     curvature_tol : float, optional
         Eigenvalues of at most this share of the largest absolute one count as zero. By default the root of
         the precision, 1.5e-8 in float64; 1e-4 with `jac` and beyond 256 free coordinates (Lanczos).

@@ -61,8 +61,8 @@ def minimize(
         all coordinates; None or inf where free.
     method : str, optimizer, or class of torch.optim
         A registered name (`hybridopt list optimizers`), an optimizer such as `GeneticAlgorithm()`, or
-        e.g. `torch.optim.Adam`. "auto": for a differentiable function in a finite box the genetic algorithm
-        and Rprop on its five best rows in turn, without finite bounds Rprop; else the genetic algorithm.
+        e.g. `torch.optim.Adam`. "auto": in a finite box the `Portfolio`; elsewhere, for a differentiable
+        function, `BFGS` (above 100 variables `LBFGS`), else the portfolio's gradient-free form.
     options : mapping, optional
         Options of a method that is given by name or class.
     jac : callable or bool, optional

@@ -10,6 +10,8 @@ from torch import Tensor
 from hybridopt import registry
 from hybridopt.core import Optimizer
 
+DENSE = 100  # variables up to which a matrix for each row pays
+
 
 def choose(
     method: Any, options: dict[str, Any], differentiable: bool, lower: Tensor, upper: Tensor
@@ -64,17 +66,10 @@ def _make(
 
 
 def _auto(differentiable: bool, lower: Tensor, upper: Tensor) -> Optimizer[Any]:
-    """Choose simply: evolution explores a box, Rprop (which has no learning rate to tune) goes down."""
-    from hybridopt.conditions import AnyOf, SmallGradient, Stalled, Steps
-    from hybridopt.evolution import GeneticAlgorithm
-    from hybridopt.gradient import TorchGradient
-    from hybridopt.hybrid import Alternate
+    """The portfolio in a finite box, or where there are values alone; else one local search."""
+    from hybridopt.gradient import BFGS, LBFGS
+    from hybridopt.hybrid import Portfolio
 
-    if not differentiable:
-        return GeneticAlgorithm()
-    tiny = 1e-12 if lower.dtype == torch.float64 else 1e-7
-    descent = TorchGradient(torch.optim.Rprop, step_sizes=(tiny, 50.0), population_size=5)
-    if not torch.isfinite(upper - lower).all():
-        return TorchGradient(torch.optim.Rprop, step_sizes=(tiny, 50.0))
-    arrived = AnyOf(SmallGradient(1e-8), Stalled(30, rtol=1e-6))
-    return Alternate([GeneticAlgorithm(population_size=40), descent], switch=[Steps(10), arrived])
+    if not differentiable or torch.isfinite(upper - lower).all():
+        return Portfolio(gradients=differentiable)
+    return BFGS() if len(lower) <= DENSE else LBFGS()

@@ -25,7 +25,7 @@ class EmpiricalRisk:
 
     Parameters
     ----------
-    loss : callable, (w, *batch) -> ()
+    loss : callable, (w, ``*batch``) -> ()
         Mean loss of the parameters w, shape (dim,), over a batch.
     data : sequence of Tensor
         Tensors with the same first length, e.g. inputs and targets.

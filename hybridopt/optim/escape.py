@@ -26,7 +26,7 @@ class Escape:
     spread : tuple of float
         One child a number: its noise as a share of each tensor's size (`hybridopt.optim.mutation.scale`).
     margin : float
-        How much better than its parent a child must be, as a share of the parent's |loss|. It must also be
+        How much better than its parent a child must be, as a share of the parent's `|loss|`. It must also be
         better by more than the standard deviation of the last `every` losses, as what is luck with one
         minibatch or dropout mask is not worth a jump.
     share : float

@@ -42,7 +42,7 @@ class FromEngine(torch.optim.Optimizer):
     radius : float or None
         Half the width of the box around the first weights that is searched. A population is filled uniformly
         in the box. None: no box, and a population that is filled around the weights with standard deviation
-        max(1, |weight|), far for most networks.
+        `max(1, |weight|)`, far for most networks.
     sampled : bool
         Whether the closure's data change from step to step (minibatches). If so, the best row of each step is
         left in the parameters; else the best one of all steps.

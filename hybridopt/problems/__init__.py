@@ -9,6 +9,7 @@ from hybridopt.problems import (  # noqa: F401 (they register themselves)
     functions,
     learning,
     multimodal,
+    own,
     phase,
     planar,
     rayleigh,

@@ -34,6 +34,8 @@ class Problem:
         more. A start at a saddle is the first of them.
     grad : callable, (..., dim) -> (..., dim), optional
         The gradient in closed form, to hold autograd's against.
+    vectorized : bool
+        Whether `fun` takes rows; only a user's own function of one point may not.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class Problem:
     start: Tensor | None = None
     saddles: Tensor | None = None
     grad: Function | None = None
+    vectorized: bool = True
 
     @property
     def bounds(self) -> Tensor:

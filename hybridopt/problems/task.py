@@ -6,6 +6,7 @@ seed and the epoch the order of the minibatches. So all optimizers see equal wei
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -70,19 +71,20 @@ class Task:
             yield from self.epoch(seed, epoch)
             epoch += 1
 
+    def train_loss(self, model: nn.Module) -> float:
+        """Loss over all training samples, in evaluation mode."""
+        with _evaluation(model):
+            return float(self.loss_fn(model(self.train_x), self.train_y))
+
     def metrics(self, model: nn.Module) -> dict[str, float]:
         """Loss over all training samples, loss and accuracy over all test samples, in evaluation mode.
 
         There is an accuracy, `test_accuracy`, only where there are classes.
         """
-        training = model.training
-        model.eval()
-        with torch.no_grad():
-            train_loss = self.loss_fn(model(self.train_x), self.train_y)
+        with _evaluation(model):
             output = model(self.test_x)
-        model.train(training)
         metrics = {
-            "train_loss": float(train_loss),
+            "train_loss": self.train_loss(model),
             "test_loss": float(self.loss_fn(output, self.test_y)),
         }
         if not self.test_y.is_floating_point():
@@ -105,6 +107,18 @@ class Task:
         return EmpiricalRisk(
             NetworkLoss(self.network, self.loss_fn), (self.train_x, self.train_y), batch_size
         )
+
+
+@contextlib.contextmanager
+def _evaluation(model: nn.Module) -> Iterator[None]:
+    """No dropout, fixed statistics, no gradients; then as before."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)
 
 
 def split(y: Tensor, test_share: float, seed: int) -> tuple[Tensor, Tensor]:

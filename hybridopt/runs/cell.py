@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import math
 import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import hybridopt
+from hybridopt.loop import Ledger
 from hybridopt.minimize.run import INTERRUPTED
 from hybridopt.optim import FromEngine
 from hybridopt.problems import Problem, Task
 from hybridopt.rng import generator, global_generators, hash_seed
-from hybridopt.runs import build
-from hybridopt.runs.build import Spec
+from hybridopt.runs import build, subject
 from hybridopt.runs.config import Experiment
+from hybridopt.runs.curve import Curve
+from hybridopt.runs.spec import Spec
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,12 @@ class Cell:
     budget: int
     tolerance: float
 
+    @functools.cached_property
+    def config_hash(self) -> str:
+        """Of what decides the result, the seed apart: labels, titles and tolerances don't."""
+        problem = {key: value for key, value in self.problem.items() if key != "label"}
+        return digest([problem, self.optimizer, self.budget])
+
 
 @dataclass(frozen=True)
 class Run:
@@ -61,10 +73,10 @@ class Run:
     metrics : dict of str to float
         For functions `value`, and `gap` above the known minimum; for networks `train_loss`, `test_loss`,
         `test_accuracy`. Empty where the run failed.
-    solved : bool, optional
-        Whether the gap is within the tolerance; None where that can't be said.
-    cost : int
+    ledger : Ledger
         Units spent.
+    curve : tuple of (cost, value)
+        For functions the best value so far, for networks the loss over all training data; thinned.
     seconds : float
     message : str
         How it ended.
@@ -74,11 +86,34 @@ class Run:
 
     cell: Cell
     metrics: dict[str, float] = field(default_factory=dict)
-    solved: bool | None = None
-    cost: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    curve: tuple[tuple[int, float], ...] = ()
     seconds: float = 0.0
     message: str = ""
     error: str | None = None
+
+    @property
+    def solved(self) -> bool | None:
+        """Whether the gap is within the tolerance; None where that can't be said."""
+        return self.metrics["gap"] <= self.cell.tolerance if "gap" in self.metrics else None
+
+    @property
+    def cost(self) -> int:
+        """Units spent."""
+        return self.ledger.cost
+
+
+@dataclass
+class Record:
+    """What is known of a run that is under way, whether or not it comes to its end."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    curve: Curve = field(default_factory=Curve)
+
+
+def digest(content: Any) -> str:
+    """Hash of what YAML can say; mappings are equal in any order."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def cells(experiment: Experiment) -> Iterator[Cell]:
@@ -95,12 +130,17 @@ def cells(experiment: Experiment) -> Iterator[Cell]:
 def run_cell(cell: Cell) -> Run:
     """Run one cell, and record an exception as its result."""
     began = time.perf_counter()
+    record = Record()
+    metrics: dict[str, float] = {}
+    error = None
     try:
-        run = _train(cell) if build.is_task(cell.problem) else _minimize(cell)
-    except Exception as error:
-        message = "".join(traceback.format_exception_only(error)).strip()
-        run = Run(cell, message=message, error=traceback.format_exc())
-    return Run(cell, run.metrics, run.solved, run.cost, time.perf_counter() - began, run.message, run.error)
+        go = _train if subject.is_task(cell.problem) else _minimize
+        metrics, message = go(cell, record)
+    except Exception as failure:
+        message = "".join(traceback.format_exception_only(failure)).strip()
+        error = traceback.format_exc()
+    seconds = time.perf_counter() - began
+    return Run(cell, metrics, record.ledger, tuple(record.curve.points), seconds, message, error)
 
 
 def start(problem: Problem, seed: int) -> Tensor:
@@ -112,34 +152,37 @@ def start(problem: Problem, seed: int) -> Tensor:
     return problem.lower + share * (problem.upper - problem.lower)
 
 
-def _minimize(cell: Cell) -> Run:
-    problem = build.problem(cell.problem, cell.seed)
+def _minimize(cell: Cell, record: Record) -> tuple[dict[str, float], str]:
+    """Metrics of a run on a function, and how it ended."""
+    problem = subject.problem(cell.problem, cell.seed)
+
+    def look(intermediate_result: Any) -> None:
+        record.ledger = intermediate_result.ledger
+        record.curve.record(record.ledger.cost, intermediate_result.fun)
+
     result = hybridopt.minimize(
         problem.fun,
         start(problem, cell.seed),
         bounds=problem.bounds,
         method=build.engine(cell.optimizer),
-        vectorized=True,
+        vectorized=problem.vectorized,
         max_evals=cell.budget,
         seed=cell.seed,
+        callback=look,
     )
     if result.status == INTERRUPTED:  # the best so far is no result of this cell
         raise KeyboardInterrupt
+    look(result)
     value = float(result.fun)
-    if problem.value is None:
-        return Run(cell, {"value": value}, None, result.ledger.cost, message=result.message)
-    gap = max(0.0, value - problem.value)  # rounding of the value at the minimum
-    return Run(
-        cell,
-        {"value": value, "gap": gap},
-        gap <= cell.tolerance,
-        result.ledger.cost,
-        message=result.message,
-    )
+    metrics = {"value": value}
+    if problem.value is not None:
+        metrics["gap"] = max(0.0, value - problem.value)  # rounding of the value at the minimum
+    return metrics, result.message
 
 
-def _train(cell: Cell) -> Run:
-    task = build.task(cell.problem, cell.seed)
+def _train(cell: Cell, record: Record) -> tuple[dict[str, float], str]:
+    """Metrics of a trained network, and how the training ended."""
+    task = subject.task(cell.problem, cell.seed)
     model = task.model(cell.seed)
     with global_generators(hash_seed(cell.seed, "train")):  # torch optimizers take their seeds from these
         optimizer = build.trainer(cell.optimizer)(model.parameters())
@@ -151,10 +194,15 @@ def _train(cell: Cell) -> Run:
             except _BudgetSpent:
                 model.load_state_dict(before)  # a step is taken whole or not at all
                 break
+            finally:
+                record.ledger = closure.ledger
+            if record.curve.due(closure.cost):  # looking is not charged
+                record.curve.record(closure.cost, task.train_loss(model))
     metrics = task.metrics(model)
+    record.curve.record(closure.cost, metrics["train_loss"])
     if not all(math.isfinite(number) for number in metrics.values()):
         raise FloatingPointError(f"training diverged: {metrics}")
-    return Run(cell, metrics, None, closure.cost, message="budget spent")
+    return metrics, "budget spent"
 
 
 def _wants_gradients(optimizer: torch.optim.Optimizer) -> bool:
@@ -187,6 +235,12 @@ class CountingClosure:
         self.gradients = gradients
         self.batch = (task.train_x, task.train_y)
         self.cost = 0
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was spent so far."""
+        calls = self.cost // (1 + self.gradients)
+        return Ledger(calls, calls * self.gradients, phases={"training": self.cost})
 
     def __call__(self) -> Tensor:
         price = 1 + self.gradients

@@ -5,16 +5,19 @@ In a comparison each optimizer runs on each problem with each seed, all at the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hybridopt.registry import nearest
-from hybridopt.runs import build
-from hybridopt.runs.build import BuildError, Spec
+from hybridopt.runs import build, subject
+from hybridopt.runs.setting import apply
 from hybridopt.runs.signature import expectation
-from hybridopt.runs.source import Key, Mistake, read
+from hybridopt.runs.source import Key, Mistake, Source, read
+from hybridopt.runs.spec import BuildError, Spec
 
 
 class _Strict(BaseModel):
@@ -79,22 +82,22 @@ class Experiment(_Strict):
         return seeds
 
 
-def load(path: Path) -> Experiment:
+def load(path: Path, settings: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and check all of it: nothing is found wrong later that could be found now.
+
+    Parameters
+    ----------
+    path : Path
+    settings : sequence of str
+        `key=value`, put over what the file says; see `hybridopt.runs.setting`.
 
     Raises
     ------
     ConfigError
         Every mistake with file, line, key, what was got, what is expected and the nearest valid name.
     """
-    source = read(path)
-    if not isinstance(source.data, dict):
-        expected = f"expected the keys {', '.join(Experiment.model_fields)}"
-        raise source.error([Mistake((), f"{expected}, got {source.data!r}")])
-    try:
-        experiment = Experiment.model_validate(source.data)
-    except ValidationError as error:
-        raise source.error([_mistake(line) for line in error.errors()]) from None
+    source = apply(read(path), settings)
+    experiment = validate(source)
     mistakes = [
         mistake
         for place, comparison in enumerate(experiment.comparisons)
@@ -103,6 +106,28 @@ def load(path: Path) -> Experiment:
     if mistakes:
         raise source.error(mistakes)
     return experiment
+
+
+def validate(source: Source) -> Experiment:
+    """Experiment of a file whose keys and types are right; names and options are not looked at.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(source.data, dict):
+        expected = f"expected the keys {', '.join(Experiment.model_fields)}"
+        raise source.error([Mistake((), f"{expected}, got {source.data!r}")])
+    try:
+        return Experiment.model_validate(source.data)
+    except ValidationError as error:
+        raise source.error([_mistake(line) for line in error.errors()]) from None
+
+
+def dump(experiment: Experiment) -> str:
+    """Text of a config file that says the same with nothing left open."""
+    text: str = yaml.safe_dump(experiment.model_dump(), sort_keys=False, allow_unicode=True, width=110)
+    return text
 
 
 def _mistake(line: Any) -> Mistake:
@@ -134,43 +159,43 @@ def _purpose(name: str) -> str:
 
 def _mistakes(comparison: Comparison, key: Key) -> list[Mistake]:
     """What is wrong beyond keys and types: names, options, and what doesn't go together."""
-    mistakes = []
+    mistakes, sound = [], []
     for place, spec in enumerate(comparison.problems):
         try:
-            build.check_problem(spec, (*key, "problems", place))
+            subject.check_problem(spec, (*key, "problems", place))
+            sound.append(spec)
         except BuildError as error:
             mistakes.append(error.mistake)
     for label, spec in comparison.optimizers.items():
         try:
-            _check_optimizer(comparison, label, spec, (*key, "optimizers", label))
+            _check_optimizer(sound, label, spec, (*key, "optimizers", label))
         except BuildError as error:
             mistakes.append(error.mistake)
     return mistakes or _twice(comparison, key)
 
 
-def _check_optimizer(comparison: Comparison, label: str, spec: Spec, key: Key) -> None:
-    if build.kind(spec, key) == "engine":
-        build.engine(spec, key)
-        tasks = [p["name"] for p in comparison.problems if build.is_task(p)]
-        if tasks:
-            raise BuildError(
-                key,
-                f"{label!r} minimizes functions, but {tasks[0]!r} is a learning task; expected one of the "
-                f"keys {', '.join(map(repr, build.TRAINERS))}, or another comparison for it",
-            )
+def _check_optimizer(problems: Sequence[Spec], label: str, spec: Spec, key: Key) -> None:
+    """An optimizer by itself, then beside the problems."""
+    kind = build.kind(spec, key)
+    (build.engine if kind == "engine" else build.trainer)(spec, key)
+    others = [subject.label_of(p) for p in problems if subject.is_task(p) == (kind == "engine")]
+    if not others:
         return
-    build.trainer(spec, key)
-    functions = [p.get("name") for p in comparison.problems if not build.is_task(p)]
-    if functions:
+    if kind == "engine":
         raise BuildError(
             key,
-            f"{label!r} trains networks, but {functions[0]!r} is a function; expected {{name: ...}}, or "
-            "another comparison for it",
+            f"{label!r} minimizes functions, but {others[0]!r} is a learning task; expected one of the "
+            f"keys {', '.join(map(repr, build.TRAINERS))}, or another comparison for it",
         )
+    raise BuildError(
+        key,
+        f"{label!r} trains networks, but {others[0]!r} is a function; expected {{name: ...}}, or "
+        "another comparison for it",
+    )
 
 
 def _twice(comparison: Comparison, key: Key) -> list[Mistake]:
-    labels = [build.problem_label(spec) for spec in comparison.problems]
+    labels = [subject.label_of(spec) for spec in comparison.problems]
     return [
         Mistake((*key, "problems", place), f"{label!r} stands in this list twice; keep one of them")
         for place, label in enumerate(labels)

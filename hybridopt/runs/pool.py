@@ -1,10 +1,12 @@
-"""Worker processes that take one piece of work at a time; one that dies costs its piece and no other."""
+"""Worker processes that take a piece of work at a time; one that dies is replaced and costs no other."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -26,7 +28,7 @@ class Pool(Generic[Work, Result]):
     work : callable, Work -> Result
         At the top level of a module. An exception of it ends its process.
     died : callable, (Work, str) -> Result
-        Result of a piece whose process died, with the reason.
+        Result of a piece at which two processes died, with the reason.
     jobs : int
 
     Examples
@@ -61,6 +63,7 @@ class Pool(Generic[Work, Result]):
         """Yield results as they come."""
         waiting = iter(pieces)
         running: dict[Connection, Work] = {}
+        again: list[Work] = []  # pieces whose first process died: it may have been the machine, not the piece
         for piece in _first(waiting, self._jobs):
             self._hand_out(piece, running)
         while running:
@@ -70,7 +73,12 @@ class Pool(Generic[Work, Result]):
                 try:
                     result: Result = channel.recv()
                 except (EOFError, OSError):
-                    result = self._died(piece, self._bury(channel))
+                    reason = self._bury(channel)
+                    if not any(piece is other for other in again):
+                        again.append(piece)
+                        self._hand_out(piece, running)
+                        continue
+                    result = self._died(piece, reason)
                 for following in _first(waiting, 1):
                     self._hand_out(following, running)
                 yield result
@@ -107,6 +115,7 @@ def _first(pieces: Iterator[Work], count: int) -> Iterator[Work]:
 def _serve(channel: Connection, work: Callable[[Work], Result]) -> None:
     """What a worker does until the other end is closed, or dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where there is no mask to inherit
+    threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(1)
     while True:
         try:
@@ -114,6 +123,14 @@ def _serve(channel: Connection, work: Callable[[Work], Result]) -> None:
         except EOFError:
             return
         channel.send(work(piece))
+
+
+def _follow_parent() -> None:
+    """End with the process that gives the work, even in the middle of a piece: nobody wants it any more."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _context() -> SpawnContext | ForkServerContext:

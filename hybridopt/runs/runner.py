@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import torch
 
@@ -37,12 +37,6 @@ def run(work: Sequence[Cell], jobs: int) -> Generator[Run, None, None]:
         yield from pool.results(work)
 
 
-def in_order(runs: Iterable[Run], work: Sequence[Cell]) -> list[Run]:
-    """Runs in the order of the cells they came from, whichever finished first."""
-    place = {_identity(cell): number for number, cell in enumerate(work)}
-    return sorted(runs, key=lambda run: place[_identity(run.cell)])
-
-
 def _one_by_one(work: Sequence[Cell]) -> Iterator[Run]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as in a worker, so that --jobs changes no result
@@ -51,10 +45,6 @@ def _one_by_one(work: Sequence[Cell]) -> Iterator[Run]:
             yield run_cell(cell)
     finally:
         torch.set_num_threads(threads)
-
-
-def _identity(cell: Cell) -> tuple[int, str, str, int]:
-    return cell.comparison, repr(cell.problem), cell.label, cell.seed
 
 
 def _died(cell: Cell, reason: str) -> Run:

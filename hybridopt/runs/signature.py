@@ -20,9 +20,9 @@ def check_types(factory: Callable[..., Any], options: dict[str, Any]) -> Iterato
     Numbers, strings and booleans are held against the int, float, bool, str and None of an annotation, where
     there are any; all else is the business of the factory.
     """
-    hints = _hints(factory)
+    annotated = types_of(factory)
     for option, value in options.items():
-        parts = _parts(hints.get(option))
+        parts = parts_of(annotated.get(option))
         simple = [part for part in parts if part in _SIMPLE]
         if set(simple) <= {type(None)} or (len(simple) < len(parts) and not isinstance(value, _SIMPLE)):
             continue
@@ -39,12 +39,13 @@ def expectation(message: str) -> str:
     return f"a number {expected}" if expected.startswith(("greater", "less")) else expected
 
 
-def _parts(hint: Any) -> tuple[Any, ...]:
+def parts_of(hint: Any) -> tuple[Any, ...]:
     """Members of a union, or the one type."""
     return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
 
 
-def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+def types_of(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Types of the parameters of a function or class, by name."""
     while isinstance(factory, functools.partial):
         factory = factory.func
     try:

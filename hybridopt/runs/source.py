@@ -44,11 +44,14 @@ class Source:
         Of dicts, lists, strings, numbers, booleans, None.
     lines : dict of key to int
         Line of every key and list item, from 1.
+    settings : dict of key to str
+        What was set on the command line, as it was written there.
     """
 
     path: Path
     data: Any
     lines: dict[Key, int] = field(default_factory=dict)
+    settings: dict[Key, str] = field(default_factory=dict)
 
     def line(self, key: Key) -> int:
         """Line of a key, or of the innermost thing around it that stands in the file."""
@@ -58,10 +61,17 @@ class Source:
 
     def error(self, mistakes: Sequence[Mistake]) -> ConfigError:
         """An exception that lists the mistakes in the order of their lines."""
-        placed = sorted((self.line(mistake.key), spell(mistake.key), mistake.message) for mistake in mistakes)
-        return ConfigError(
-            "\n".join(f"{self.path}, line {line}, {key}: {message}" for line, key, message in placed)
+        placed = sorted(
+            mistakes, key=lambda mistake: (self.line(mistake.key), spell(mistake.key), mistake.message)
         )
+        return ConfigError("\n".join(f"{self._where(m.key)}, {spell(m.key)}: {m.message}" for m in placed))
+
+    def _where(self, key: Key) -> str:
+        """File and line of a key, or the setting that it comes from."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.settings:
+                return f"--set {self.settings[key[:length]]}"
+        return f"{self.path}, line {self.line(key)}"
 
 
 def read(path: Path) -> Source:
@@ -83,13 +93,33 @@ def read(path: Path) -> Source:
         return Source(path, _construct(text, lines), lines)
     except _TwiceError as twice:
         raise Source(path, None, lines).error([Mistake(twice.key, twice.message)]) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        what = " ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{path}, line {line}: not valid YAML: {what}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{line}: {_invalid(error)}") from error
+
+
+def parse(text: str) -> Any:
+    """What a YAML text says.
+
+    Raises
+    ------
+    ConfigError
+        If it is not YAML, or a key stands there twice.
+    """
+    try:
+        return _construct(text, {})
+    except _TwiceError as twice:
+        raise ConfigError(twice.message) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(_invalid(error)) from error
+
+
+def _invalid(error: yaml.YAMLError) -> str:
+    """What PyYAML says, in one line."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"not valid YAML: {error}"
+    return f"not valid YAML: {' '.join(part for part in (error.context, error.problem) if part)}"
 
 
 def spell(key: Key) -> str:

@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from hybridopt.runs import build
+from hybridopt.runs import subject
 from hybridopt.runs.cell import Run
 from hybridopt.runs.config import Comparison, Experiment
 from hybridopt.runs.verdict import ENOUGH, Verdict, judge
@@ -40,7 +40,7 @@ def grouped(comparison: Comparison, runs: Sequence[Run]) -> Groups:
     """Runs of one comparison by problem and optimizer, in the order of the config."""
     groups: Groups = {}
     for spec in comparison.problems:
-        problem = build.problem_label(spec)
+        problem = subject.label_of(spec)
         for label in comparison.optimizers:
             found = [r for r in runs if r.cell.problem == spec and r.cell.label == label]
             if found:
@@ -68,6 +68,8 @@ def _sentence(verdict: Verdict, by_label: dict[str, list[Run]]) -> str:
     def named(label: str) -> str:
         return f"{label} ({headline(by_label[label])})"
 
+    if all(math.isinf(loss(run)) for runs in by_label.values() for run in runs):
+        return "no optimizer found a finite value"
     seeds = f"{verdict.runs} seed{'s' * (verdict.runs != 1)}"
     behind = f"; behind: {', '.join(map(named, verdict.others))}" if verdict.others else ""
     first, *ties = map(named, verdict.leaders)
@@ -96,8 +98,8 @@ def headline(runs: Sequence[Run]) -> str:
 
 
 def _table(comparison: Comparison, groups: Groups) -> Table:
-    network = build.is_task(comparison.problems[0])
-    columns = _NETWORK if network else _FUNCTION
+    runs = [run for by_label in groups.values() for group in by_label.values() for run in group]
+    columns = _NETWORK if any("test_loss" in run.metrics for run in runs) else _FUNCTION
     table = Table(
         title=escape(comparison.title or "results"),
         caption=f"medians over seeds; budget {comparison.budget} units a run",
@@ -124,7 +126,8 @@ def _median(runs: Iterable[Run], name: str) -> float:
 def _metric(name: str, form: str) -> Callable[[Sequence[Run]], str]:
     def show(runs: Sequence[Run]) -> str:
         done = [run for run in runs if name in run.metrics]
-        return format(_median(done, name), form) if done else "-"
+        shown = format(_median(done, name), form) if done else "-"
+        return shown if len(shown) <= 10 else format(_median(done, name), ".3g")  # of what diverged
 
     return show
 
@@ -163,7 +166,7 @@ def failures(runs: Sequence[Run]) -> Iterator[str]:
     kinds: dict[tuple[str, str, str], list[int]] = {}
     for run in runs:
         if run.error is not None:
-            kind = (build.problem_label(run.cell.problem), run.cell.label, run.message)
+            kind = (subject.label_of(run.cell.problem), run.cell.label, run.message)
             kinds.setdefault(kind, []).append(run.cell.seed)
     for (problem, label, message), seeds in kinds.items():
         yield f"failed: {problem}, {label}, seed {', '.join(map(str, seeds))}: {message}"

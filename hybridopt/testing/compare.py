@@ -53,7 +53,8 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def _bits(tensor: Tensor) -> Tensor:
-    return tensor.contiguous().reshape(-1).view(torch.uint8)
+    plain = tensor.reshape(-1).clone(memory_format=torch.contiguous_format)  # one element may have any stride
+    return plain.view(torch.uint8)
 
 
 def _words(leaf: Any) -> str:

@@ -76,6 +76,13 @@ EVOLUTION = Standard(
     "much less elsewhere; without mutation it ends at 1e-2",
     max_evals=8000,
 )
+SAMPLING = Standard(
+    measure="value",
+    tolerance=0.7,
+    reason="points that learn nothing from one another: half of the value is left in the slowest case "
+    "(ridge in 6 variables, of 20 seeds), all of it where the points are always the same",
+    max_evals=100_000,
+)
 PATH = Standard(
     measure="path",
     tolerance=1e-9,
@@ -129,12 +136,16 @@ def settings() -> dict[str, Setting]:
         "genetic": Setting({"population_size": 20}),
         "shade": Setting({"population_size": 30}),
         "lshade": Setting({"max_evals": EVOLUTION.max_evals}),
+        "random_search": Setting({"population_size": 1000}, SAMPLING),
         "alternate": Setting(
             {
                 "phases": [GeneticAlgorithm(20), sgd(lr=1.0, population_size=1)],
                 "switch": [Steps(20), AnyOf(SmallGradient(1e-9), Stalled(50))],
             },
             SETTLING,
+        ),
+        "perturb_restart": Setting(
+            {"inner": sgd(lr=1.0), "switch": AnyOf(SmallGradient(1e-9), Stalled(50, rtol=0.0))}, SETTLING
         ),
     }
 

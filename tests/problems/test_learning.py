@@ -89,7 +89,7 @@ def test_metrics_agree_with_a_count_by_hand_and_leave_the_mode(task):
     assert model.training
 
 
-@pytest.mark.parametrize("name", problems.TASKS)
+@pytest.mark.parametrize("name", sorted(problems.TASKS.keys() - {"network"}))  # it needs a network
 def test_every_task_has_data_of_the_same_kind_for_training_and_testing(name):
     task = problems.make_task(name, seed=1)
     assert task.train_x.dtype == task.test_x.dtype == torch.float32

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from hybridopt.cli import app
 from hybridopt.conditions import AllOf, AnyOf, Stalled, Steps
 from hybridopt.optim import Escape
 from hybridopt.rng import global_generators_fingerprint
@@ -139,17 +141,94 @@ MISTAKES = {
     ),
     "bad import path": (
         "name: sgd",
-        "name: 'nowhere:x'",
+        "import: 'nowhere:x'",
         8,
-        "comparisons[0].optimizers.descent.name",
+        "comparisons[0].optimizers.descent.import",
         "No module named 'nowhere'",
     ),
     "bad attribute": (
         "name: sgd",
-        "name: 'hybridopt.conditions:Stalld'",
+        "import: 'hybridopt.conditions:Stalld'",
+        8,
+        "comparisons[0].optimizers.descent.import",
+        "did you mean 'Stalled'",
+    ),
+    "path without attribute": (
+        "name: sgd",
+        "import: nowhere.x",
+        8,
+        "comparisons[0].optimizers.descent.import",
+        "has the form 'package.module:name'",
+    ),
+    "path as a name": (
+        "name: sgd",
+        "name: 'mine:x'",
         8,
         "comparisons[0].optimizers.descent.name",
-        "did you mean 'Stalled'",
+        "under the key 'import'",
+    ),
+    "module that fails": (
+        "name: sphere",
+        "import: 'unreliable_module:x'",
+        6,
+        "comparisons[0].problems[0].import",
+        "raised ZeroDivisionError",
+    ),
+    "problem that is no function": (
+        "name: sphere",
+        "import: 'math:pi'",
+        6,
+        "comparisons[0].problems[0].import",
+        "must be a function",
+    ),
+    "function without a box": (
+        "name: sphere",
+        "import: 'torch:sum'",
+        6,
+        "comparisons[0].problems[0]",
+        "give bounds (a box to search), a start, or both",
+    ),
+    "bounds the wrong way round": (
+        "name: sphere, dim: 3",
+        "import: 'torch:sum', dim: 3, bounds: [5, -5]",
+        6,
+        "comparisons[0].problems[0].bounds",
+        "must be lower <= upper",
+    ),
+    "option of a function": (
+        "name: sphere, dim: 3",
+        "import: 'torch:sum', dim: 3, bound: [5, -5]",
+        6,
+        "comparisons[0].problems[0].bound",
+        "did you mean 'bounds'",
+    ),
+    "model as a text": (
+        "name: sphere, dim: 3",
+        "name: network, model: 'torch.nn:Linear', data: digits",
+        6,
+        "comparisons[0].problems[0].model",
+        "under the key 'import'",
+    ),
+    "option of a model": (
+        "name: sphere, dim: 3",
+        "name: network, data: digits, model: {import: 'torch.nn:Linear', in_feature: 3, out_features: 2}",
+        6,
+        "comparisons[0].problems[0].model.in_feature",
+        "did you mean 'in_features'",
+    ),
+    "unknown data": (
+        "name: sphere, dim: 3",
+        "name: network, data: digts, model: {import: 'torch.nn:Identity'}",
+        6,
+        "comparisons[0].problems[0].data",
+        "did you mean 'digits'",
+    ),
+    "unknown loss": (
+        "name: sphere, dim: 3",
+        "name: network, data: digits, loss: cros_entropy, model: {import: 'torch.nn:Identity'}",
+        6,
+        "comparisons[0].problems[0].loss",
+        "did you mean 'cross_entropy'",
     ),
     "no kind": ("name: sgd", "nam: sgd", 8, "comparisons[0].optimizers.descent", "did you mean 'name'"),
     "condition for optimizer": (
@@ -158,6 +237,13 @@ MISTAKES = {
         8,
         "comparisons[0].optimizers.descent.name",
         "'steps' is no optimizer but a condition",
+    ),
+    "imported condition for optimizer": (
+        "name: sgd, lr: 0.1",
+        "import: 'hybridopt.conditions:Steps', count: 3",
+        8,
+        "comparisons[0].optimizers.descent.import",
+        "is no optimizer but a condition",
     ),
     "unknown condition": (
         "{name: sgd, lr: 0.1}",
@@ -206,6 +292,13 @@ MISTAKES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _importable(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "unreliable_module.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(str(folder))
+
+
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_named_with_file_line_and_key(mistake, tmp_path):
     old, new, line, key, part = MISTAKES[mistake]
@@ -216,6 +309,18 @@ def test_a_mistake_is_named_with_file_line_and_key(mistake, tmp_path):
     assert message.startswith(f"{tmp_path / 'config.yaml'}, line {line}, {key}: ")
     assert part in message
     assert len(message.splitlines()) == 1
+
+
+def test_for_a_mistake_nothing_is_started(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(MISTAKES) >= 30
+    for old, new, *_ in MISTAKES.values():
+        path = write(tmp_path, GOOD.replace(old, new))
+        result = CliRunner().invoke(app, ["run", str(path)])
+        assert result.exit_code == 2
+        assert str(path) in result.stderr
+        assert result.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
 DIGITS = GOOD.replace("{name: sphere, dim: 3}", "{name: digits_mlp}")

@@ -14,7 +14,7 @@ from hybridopt.rng import global_generators_fingerprint
 from hybridopt.runs.cell import Cell, CountingClosure, cells, run_cell, start
 from hybridopt.runs.config import Comparison, Experiment
 from hybridopt.runs.pool import Pool
-from hybridopt.runs.runner import in_order, run
+from hybridopt.runs.runner import run
 
 SPHERE = {"name": "sphere", "dim": 3}
 DESCENT = {"name": "sgd", "lr": 0.1}
@@ -35,6 +35,10 @@ def cell(problem=SPHERE, optimizer=DESCENT, **changes):
 
 def without_times(runs):
     return [dataclasses.replace(run, seconds=0.0) for run in runs]
+
+
+def by_seed(runs):
+    return sorted(runs, key=lambda run: run.cell.seed)
 
 
 def test_a_run_that_reaches_the_minimum_counts_as_solved():
@@ -72,7 +76,7 @@ def test_instance_fixes_the_problem_over_all_seeds():
 
 
 def test_an_exception_is_recorded_with_its_traceback():
-    result = run_cell(cell(problem={"name": "unreliable:failing", "dim": 2}, seed=1))
+    result = run_cell(cell(problem={"import": "unreliable:failing", "dim": 2}, seed=1))
     assert result.message == "RuntimeError: odd seed"
     assert "Traceback" in result.error
     assert result.metrics == {}
@@ -80,21 +84,21 @@ def test_an_exception_is_recorded_with_its_traceback():
 
 
 def test_a_function_that_is_nan_everywhere_is_not_solved():
-    result = run_cell(cell({"name": "unreliable:odd_one_out", "dim": 2}, {"name": "genetic"}))
+    result = run_cell(cell({"import": "unreliable:odd_one_out", "dim": 2}, {"name": "genetic"}))
     assert not result.solved
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_failing_run_is_recorded_and_the_others_go_on(jobs):
-    work = [cell(problem={"name": "unreliable:failing", "dim": 2}, seed=seed) for seed in range(4)]
-    runs = in_order(run(work, jobs), work)
+    work = [cell(problem={"import": "unreliable:failing", "dim": 2}, seed=seed) for seed in range(4)]
+    runs = by_seed(run(work, jobs))
     assert [result.cell.seed for result in runs] == [0, 1, 2, 3]
     assert [result.error is None for result in runs] == [True, False, True, False]
 
 
 def test_a_run_whose_process_dies_is_recorded_and_the_others_go_on():
-    work = [cell(problem={"name": "unreliable:deadly", "dim": 2}, seed=seed) for seed in range(4)]
-    runs = in_order(run(work, 2), work)
+    work = [cell(problem={"import": "unreliable:deadly", "dim": 2}, seed=seed) for seed in range(4)]
+    runs = by_seed(run(work, 2))
     assert [result.error is None for result in runs] == [True, False, True, False]
     assert "exit code 7" in runs[1].message
 
@@ -102,7 +106,7 @@ def test_a_run_whose_process_dies_is_recorded_and_the_others_go_on():
 def test_results_do_not_depend_on_the_number_of_processes():
     genetic = {"name": "genetic", "population_size": 10}
     work = [cell(optimizer=genetic, seed=seed, budget=200) for seed in range(4)]
-    assert without_times(in_order(run(work, 1), work)) == without_times(in_order(run(work, 2), work))
+    assert without_times(by_seed(run(work, 1))) == without_times(by_seed(run(work, 2)))
 
 
 def test_running_leaves_threads_and_global_generators_alone():

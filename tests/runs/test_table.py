@@ -6,6 +6,7 @@ import math
 import pytest
 from rich.console import Console
 
+from hybridopt.loop import Ledger
 from hybridopt.runs.cell import Cell, Run
 from hybridopt.runs.config import Comparison, Experiment
 from hybridopt.runs.table import failures, tables, verdicts
@@ -29,9 +30,9 @@ def runs(problem, metric, by_label):
             if math.isinf(number):
                 yield Run(cell, message="ValueError: no", error="Traceback ... no")
             elif metric == "gap":
-                yield Run(cell, {"value": number, "gap": number}, number <= 1e-6, cost=10)
+                yield Run(cell, {"value": number, "gap": number}, Ledger(10))
             else:
-                yield Run(cell, {"train_loss": 0.1, "test_loss": 0.2, metric: number}, cost=10)
+                yield Run(cell, {"train_loss": 0.1, "test_loss": 0.2, metric: number}, Ledger(10))
 
 
 def verdict_of(problem, metric, by_label):
@@ -90,6 +91,11 @@ def test_an_optimizer_that_fails_can_not_win():
     line = verdict_of(SPHERE, "gap", {"a": [math.inf] * 5, "b": HIGH})
     assert line.startswith("sphere-3: b (0/5 solved, gap 2.2) wins")
     assert "behind: a (failed)" in line
+
+
+def test_where_all_fail_nobody_is_compared():
+    line = verdict_of(SPHERE, "gap", {"a": [math.inf] * 5, "b": [math.inf] * 5})
+    assert line == "sphere-3: no optimizer found a finite value"
 
 
 def test_failures_are_listed_once_a_kind_with_their_seeds():

@@ -43,3 +43,8 @@ def odd_one_out(dim, seed):
 def _bowl(dim, fun):
     lower, upper = box(dim, -1.0, 2.0)
     return Problem("bowl", dim, fun, lower, upper, value=0.0)
+
+
+def keyless(dim, seed):
+    """Raises what no config error is made of."""
+    return {}[dim]

@@ -89,7 +89,7 @@ class CMAES:
         First step size, in units of `scale`. The minimum should lie within a few of them; [1] takes 0.3.
     scale : float or tuple of float, > 0, optional
         Length scale of each coordinate, in the coordinates of x; by default `hybridopt.start.widths`: the
-        width of the box, or max(1, |x|) of the first row where there is none.
+        width of the box, or max(1, abs(x)) of the first row where there is none.
 
     Raises
     ------

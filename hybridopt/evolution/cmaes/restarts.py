@@ -193,7 +193,7 @@ class RestartedCMAES:
 
     @property
     def traits(self) -> Traits:
-        """Stochastic, global. New starts scale with |x| where there are no bounds."""
+        """Stochastic, global. New starts scale with abs(x) where there are no bounds."""
         return Traits(stochastic=True, scope="global")
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> RestartedCMAESState:
