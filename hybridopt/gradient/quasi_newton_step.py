@@ -141,7 +141,8 @@ def _status(
     status = torch.where(flat, STALLED, RUNNING)
     if options.ftol > 0:
         size = torch.maximum(before.value.abs(), after.value.abs()).clamp_min(1.0)
-        status = torch.where(before.value - after.value <= options.ftol * size, SETTLED, status)
+        little = torch.isfinite(before.value) & (before.value - after.value <= options.ftol * size)
+        status = torch.where(little, SETTLED, status)
     status = torch.where(gap.abs().amax(1) <= options.tol, CONVERGED, status)
     if verdict.every:
         return status

@@ -364,6 +364,7 @@ def test_loose_tolerances_end_rows_early(method):
     loose, tight = run(method(ftol=1e-3), rosenbrock, x), run(method(tol=1e-8), rosenbrock, x)
     assert (loose.status == SETTLED).all()
     assert loose.cost.sum() < 0.8 * tight.cost.sum()
+    assert (loose.value < rosenbrock(x) / 2).all()  # and not before they have begun
 
 
 @METHODS
