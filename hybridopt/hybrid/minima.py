@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hybridopt.start import widths
+
 MOST = 1000  # minima that are remembered: the best ones
 NEAR = 1e-3  # of the widths: ends as near as this to one another are one minimum
 
@@ -34,14 +36,20 @@ def none_yet(like: Tensor) -> Minima:
     return Minima(like.new_empty(0, like.shape[1]), none, none.long())
 
 
+def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Unit of distance of every coordinate (`hybridopt.start.widths`), 1 where it is fixed; (dim,)."""
+    width = widths(x, lower, upper)
+    return torch.where(width > 0, width, torch.ones_like(width))
+
+
 def add(minima: Minima, x: Tensor, value: Tensor, width: Tensor) -> Minima:
-    """Minima with one more end of a search: another visit of the nearest one, if it is near, else a new one.
+    """Minima with more ends of searches: another visit of the nearest one, if it is near, else a new one.
 
     Parameters
     ----------
     minima : Minima
-    x : Tensor, shape (dim,)
-    value : Tensor, shape ()
+    x : Tensor, shape (rows, dim)
+    value : Tensor, shape (rows,)
     width : Tensor, shape (dim,)
         Unit of distance of every coordinate, above 0.
 
@@ -50,22 +58,47 @@ def add(minima: Minima, x: Tensor, value: Tensor, width: Tensor) -> Minima:
     Minima
         Of the two points of a minimum that came back the better one is kept.
     """
-    one = torch.ones(1, dtype=torch.int64, device=x.device)
+    if not x.shape[0]:
+        return minima
     if minima.x.shape[0]:
-        place, distance = nearest(minima, x[None], width)
-        if bool(distance[0] <= NEAR):
-            better = value < minima.value[place]
-            xs = minima.x.index_copy(0, place, torch.where(better[:, None], x, minima.x[place]))
-            values = minima.value.index_copy(0, place, torch.minimum(value, minima.value[place]))
-            return _sorted(Minima(xs, values, minima.visits.index_add(0, place, one)))
-    xs, values = torch.cat([minima.x, x[None]]), torch.cat([minima.value, value[None]])
-    return _sorted(Minima(xs, values, torch.cat([minima.visits, one])))
+        place, distance = nearest(minima, x, width)
+        known = distance <= NEAR
+        minima = _visited(minima, place[known], x[known], value[known])
+        x, value = x[~known], value[~known]
+    order = torch.argsort(value, stable=True)
+    x, value = x[order], value[order]
+    new = ~duplicates(x, width)  # of several that are near to one another, the best
+    found = Minima(x[new], value[new], torch.ones_like(order[new]))
+    if not bool(new.all()):
+        place, _ = nearest(found, x[~new], width)
+        found = _visited(found, place, x[~new], value[~new])
+    return _sorted(Minima(*(torch.cat([a, b]) for a, b in zip(_parts(minima), _parts(found), strict=True))))
+
+
+def duplicates(x: Tensor, width: Tensor) -> Tensor:
+    """Rows (rows, dim) that are near to one that stands before; bool, (rows,)."""
+    apart = ((x[None] - x[:, None]).abs() / width).amax(2)
+    return (apart <= NEAR).tril(-1).any(1)
 
 
 def nearest(minima: Minima, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Place of the nearest minimum of each row (rows, dim), and its distance in the largest coordinate."""
     distance, place = ((minima.x[None] - x[:, None]).abs() / width).amax(2).min(1)
     return place, distance
+
+
+def _visited(minima: Minima, place: Tensor, x: Tensor, value: Tensor) -> Minima:
+    """Minima with more visits of those at these places (rows,), at points (rows, dim) of these values."""
+    if not place.shape[0]:
+        return minima
+    visits = minima.visits.index_add(0, place, torch.ones_like(place))
+    values = minima.value.scatter_reduce(0, place, value, "amin")
+    better = (value == values[place]) & (value < minima.value[place])
+    return Minima(minima.x.index_copy(0, place[better], x[better]), values, visits)
+
+
+def _parts(minima: Minima) -> tuple[Tensor, Tensor, Tensor]:
+    return minima.x, minima.value, minima.visits
 
 
 def _sorted(minima: Minima) -> Minima:

@@ -23,15 +23,12 @@ from hybridopt.check import check_positive, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.gradient.bfgs import BFGS
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
-from hybridopt.hybrid.minima import Minima, add, nearest, none_yet
+from hybridopt.hybrid.judge import arriving, hopeless
+from hybridopt.hybrid.minima import Minima, add, none_yet, unit
 from hybridopt.rng import child_seed
-from hybridopt.start import fill, widths
+from hybridopt.start import fill
 
 MOST = 500  # points that are remembered: the best ones
-DECREMENTS = 10.0  # a search is given up if so many times what the quadratic model promises is not enough
-LEARNT = 2  # steps after which that model is believed
-ARRIVING = 1e-4  # of the widths: as near as this to a known minimum the model must point
-SMALL = 1e-2  # and promise no more than this, relative
 CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum
 
 _BFGS = BFGS()
@@ -155,15 +152,14 @@ class MultiStart:
         if not state.searching:
             return self._begun(_gathered(state, evaluation))
         search = _BFGS.tell(state.search, evaluation)
-        width = _width(state)
-        hopeless, back = _judged(search, state.minima, width)
-        minima = state.minima
-        ended = state.search.running.rows[search.status[state.search.running.rows] != RUNNING]
-        for row in ended[search.status[ended] != FAILED]:
-            minima = add(minima, search.x[row], search.value[row], width)
-        for row in back:
-            minima = add(minima, minima.x[row], minima.value[row], width)
-        search = given_up(search, hopeless)
+        width = unit(state.x[0], state.lower, state.upper)
+        over, back = _judged(search, state.minima, width)
+        ran = state.search.running.rows
+        ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
+        x = torch.cat([state.minima.x[back], search.x[ended]])
+        value = torch.cat([state.minima.value[back], search.value[ended]])
+        minima = add(state.minima, x, value, width)
+        search = given_up(search, over)
         return replace(
             state, x=search.x, value=search.value, step=state.step + 1, search=search, minima=minima
         )
@@ -183,7 +179,7 @@ class MultiStart:
 
     def _alone(self, state: MultiStartState) -> Tensor:
         """Points without a better one, or a minimum, within the critical distance; bool, (count,)."""
-        width = _width(state)
+        width = unit(state.x[0], state.lower, state.upper)
         u, best = state.points / width, state.minima.x / width
         dim, count = u.shape[1], state.drawn + 1
         share = self.sharpness * math.log(count) / count
@@ -212,22 +208,10 @@ def _gathered(state: MultiStartState, evaluation: Evaluation) -> MultiStartState
 
 def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
     """Running rows to be given up, a mask (rows,); and the minima (places) that some of them run into."""
-    running = search.running
-    none = torch.zeros_like(running.rows, dtype=torch.bool)
-    if not running.rows.shape[0] or not minima.x.shape[0]:
-        return none, running.rows[none]
-    x, value = search.x[running.rows], search.value[running.rows]
-    promise = -running.search.slope  # twice what the quadratic model hopes to win
-    believed = running.pairs >= min(LEARNT, x.shape[1])
-    hopeless = believed & (value - DECREMENTS * promise > minima.value[0])
-    place, distance = nearest(minima, x + running.search.direction, width)
-    small = promise <= SMALL * minima.value[0].abs().clamp_min(1.0)
-    arriving = believed & ~hopeless & (distance <= ARRIVING) & small
-    return hopeless | arriving, place[arriving]
-
-
-def _width(state: State) -> Tensor:
-    """Unit of distance of every coordinate, above 0; (dim,)."""
-    width = widths(state.x[0], state.lower, state.upper)
-    unit: Tensor = torch.where(width > 0, width, 1.0)
-    return unit
+    rows = search.running.rows
+    if not rows.shape[0] or not minima.x.shape[0]:
+        none = torch.zeros_like(rows, dtype=torch.bool)
+        return none, rows[none]
+    lost = hopeless(search, minima.value[0])
+    back, place = arriving(search, minima, width)
+    return lost | back, place[back & ~lost]

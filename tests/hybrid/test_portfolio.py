@@ -51,9 +51,9 @@ def test_searches_side_by_side_find_it_too():
 
 def test_a_minimum_that_comes_back_is_one_minimum():
     x, width = torch.tensor([1.0, 2.0]), torch.tensor([10.0, 10.0])
-    minima = add(none_yet(x[None]), x, torch.tensor(3.0), width)
-    minima = add(minima, x + 1e-4, torch.tensor(2.9), width)
-    minima = add(minima, x + 1.0, torch.tensor(1.0), width)
+    minima = add(none_yet(x[None]), x[None], torch.tensor([3.0]), width)
+    minima = add(minima, x[None] + 1e-4, torch.tensor([2.9]), width)
+    minima = add(minima, x[None] + 1.0, torch.tensor([1.0]), width)
     assert minima.value.tolist() == pytest.approx([1.0, 2.9])
     assert minima.visits.tolist() == [1, 2]
 

@@ -1,0 +1,55 @@
+"""Local searches that need not go on, by what BFGS knows of the curvature.
+
+The quadratic model of a search promises how much there is to win. A search can be given up when many times
+that is not enough to matter, or when the model points at a minimum that is known.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hybridopt.gradient.quasi_newton import QuasiNewtonState
+from hybridopt.hybrid.minima import Minima, nearest
+
+DECREMENTS = 10.0  # a search is hopeless if so many times what the quadratic model promises is not enough
+LEARNT = 2  # steps after which that model is believed
+ARRIVING = 1e-4  # of the widths: as near as this to a known minimum the model must point
+SMALL = 1e-2  # and promise no more than this, relative
+
+
+def promised(search: QuasiNewtonState) -> Tensor:
+    """Twice what the quadratic model of each running row hopes to win; (rows,)."""
+    return -search.running.search.slope
+
+
+def believed(search: QuasiNewtonState) -> Tensor:
+    """Running rows whose model has learnt enough to be believed; bool, (rows,)."""
+    return search.running.pairs >= min(LEARNT, search.x.shape[1])
+
+
+def hopeless(search: QuasiNewtonState, bar: Tensor) -> Tensor:
+    """Running rows that will not end below a bar, one for all or (rows,); bool, (rows,)."""
+    value = search.value[search.running.rows]
+    return believed(search) & (value - DECREMENTS * promised(search) > bar)
+
+
+def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Running rows that run into a known minimum; and the nearest minimum of each.
+
+    Parameters
+    ----------
+    search : QuasiNewtonState
+    minima : Minima
+        One or more.
+    width : Tensor, shape (dim,)
+        Unit of distance of every coordinate, above 0.
+
+    Returns
+    -------
+    arriving : Tensor, shape (rows,), bool
+    place : Tensor, shape (rows,), int64
+    """
+    running = search.running
+    place, distance = nearest(minima, search.x[running.rows] + running.search.direction, width)
+    small = promised(search) <= SMALL * minima.value[0].abs().clamp_min(1.0)
+    return believed(search) & (distance <= ARRIVING) & small, place

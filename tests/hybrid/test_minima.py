@@ -1,0 +1,42 @@
+"""Distinct minima, and how often each came back."""
+
+import torch
+
+from hybridopt.hybrid.minima import add, duplicates, none_yet, unit
+
+F64 = {"dtype": torch.float64}
+
+
+def ends(count, seed=0):
+    """Ends of searches near to one of five minima, of values that say how near."""
+    g = torch.Generator().manual_seed(seed)
+    centre = torch.arange(5, **F64)[torch.randint(5, (count,), generator=g)]
+    off = 1e-4 * torch.rand(count, generator=g, **F64)
+    return (centre + off)[:, None].repeat(1, 2), centre + off
+
+
+def test_ends_that_come_together_are_the_same_minima_as_ends_that_come_in_turn():
+    width = torch.ones(2, **F64)
+    (x, value), (later, heights) = ends(40), ends(40, seed=1)
+    together = add(add(none_yet(x), x, value, width), later, heights, width)
+    in_turn = none_yet(x)
+    for one, height in zip(torch.cat([x, later]), torch.cat([value, heights]), strict=True):
+        in_turn = add(in_turn, one[None], height[None], width)
+    assert torch.equal(together.visits, in_turn.visits)
+    assert torch.equal(together.value, in_turn.value)
+    assert torch.equal(together.x, in_turn.x)
+    assert int(together.visits.sum()) == 80
+
+
+def test_no_ends_change_nothing():
+    x, value = ends(3)
+    minima = add(none_yet(x), x, value, torch.ones(2, **F64))
+    assert add(minima, x[:0], value[:0], torch.ones(2, **F64)) is minima
+
+
+def test_a_fixed_variable_does_not_tell_points_apart_and_does_not_divide_by_zero():
+    lower, upper = torch.tensor([0.0, 2.0, -torch.inf]), torch.tensor([10.0, 2.0, 3.0])
+    width = unit(torch.tensor([1.0, 2.0, -5.0]), lower, upper)
+    assert width.tolist() == [10.0, 1.0, 5.0]
+    x = torch.tensor([[1.0, 2.0, -5.0], [1.005, 2.0, -5.0], [1.5, 2.0, -5.0]])
+    assert duplicates(x, width).tolist() == [False, True, False]
