@@ -6,6 +6,7 @@ from deap import base, tools
 
 from hybridopt import (
     Alternate,
+    BasinHopping,
     GeneticAlgorithm,
     GradientNoise,
     PerturbedDescent,
@@ -52,6 +53,7 @@ EXAMPLES = {
     "lshade": {"max_evals": 100, "population_size": 9},
     "perturbed": {"radius": 0.1, "every": 2},
     "random_search": {"population_size": 6},
+    "basin_hopping": {"population_size": 4},
     "alternate": {"phases": [descent(), genetic()], "switch": Steps(3)},
     "perturb_restart": {"inner": descent(), "switch": Steps(3)},
 }
@@ -85,6 +87,8 @@ VARIANTS = {
     "alternate-descents": Alternate([descent(), TorchGradient(torch.optim.Adam)], Steps(3)),
     "restarted-genetic": PerturbRestart(genetic(), Steps(3), share=1.0),
     "restarted-noise": PerturbRestart(GradientNoise(descent(population_size=4)), Stalled(2)),
+    "basin-hopping-recombined": BasinHopping(recombined=1.0, ftol=0.1, patience=1),
+    "basin-hopping-alone": BasinHopping(population_size=1, reach=0.5),
     "nested": Alternate(
         [Alternate([descent(), genetic()], Steps(2)), PerturbedDescent(descent())], [Steps(5), Steps(2)]
     ),

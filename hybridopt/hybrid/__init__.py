@@ -1,8 +1,9 @@
 """Schedulers of optimizers, which are optimizers themselves."""
 
 from hybridopt.hybrid.alternate import Alternate
+from hybridopt.hybrid.basin_hopping import BasinHopping
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.perturb_restart import PerturbRestart
 from hybridopt.hybrid.portfolio import Portfolio
 
-__all__ = ["Alternate", "MultiStart", "PerturbRestart", "Portfolio"]
+__all__ = ["Alternate", "BasinHopping", "MultiStart", "PerturbRestart", "Portfolio"]
