@@ -33,6 +33,7 @@ OPTIMIZERS: dict[str, str] = {
     "ipop_cmaes": "hybridopt.evolution.cmaes.restarts:ipop_cmaes",
     "bipop_cmaes": "hybridopt.evolution.cmaes.restarts:bipop_cmaes",
     "multistart": "hybridopt.hybrid.multistart:MultiStart",
+    "memetic": "hybridopt.hybrid.memetic:MemeticGenetic",
     "basin_hopping": "hybridopt.hybrid.basin_hopping:BasinHopping",
     "portfolio": "hybridopt.hybrid.portfolio:Portfolio",
     "random_search": "hybridopt.evolution.random_search:RandomSearch",

@@ -2,8 +2,9 @@
 
 from hybridopt.hybrid.alternate import Alternate
 from hybridopt.hybrid.basin_hopping import BasinHopping
+from hybridopt.hybrid.memetic import MemeticGenetic
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.perturb_restart import PerturbRestart
 from hybridopt.hybrid.portfolio import Portfolio
 
-__all__ = ["Alternate", "BasinHopping", "MultiStart", "PerturbRestart", "Portfolio"]
+__all__ = ["Alternate", "BasinHopping", "MemeticGenetic", "MultiStart", "PerturbRestart", "Portfolio"]
