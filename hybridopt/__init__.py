@@ -14,7 +14,15 @@ from hybridopt._version import __version__
 from hybridopt.checkpoint import CheckpointError
 from hybridopt.evolution import CMAES, LSHADE, SHADE, GeneticAlgorithm, RandomSearch, RestartedCMAES
 from hybridopt.gradient import BFGS, LBFGS, GradientNoise, PerturbedDescent, TorchGradient
-from hybridopt.hybrid import Alternate, BasinHopping, MemeticGenetic, MultiStart, PerturbRestart, Portfolio
+from hybridopt.hybrid import (
+    Alternate,
+    BasinHopping,
+    Funnel,
+    MemeticGenetic,
+    MultiStart,
+    PerturbRestart,
+    Portfolio,
+)
 from hybridopt.landscape import Certificate, certify, certify_model
 from hybridopt.minimize import GradientMismatchError, minimize
 from hybridopt.objectives import EmpiricalRisk
@@ -31,6 +39,7 @@ __all__ = [
     "Certificate",
     "CheckpointError",
     "EmpiricalRisk",
+    "Funnel",
     "GeneticAlgorithm",
     "GradientMismatchError",
     "GradientNoise",

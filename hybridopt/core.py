@@ -101,6 +101,11 @@ class State:
         """Where in a schedule this state stands, as the ledger books it; empty where there is none."""
         return ""
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the optimizer has reason to believe that going on finds nothing more."""
+        return False
+
 
 @dataclass(frozen=True)
 class Traits:

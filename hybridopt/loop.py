@@ -6,6 +6,7 @@ Everything that stops, reports or saves stands outside (`minimize`, `hybrid`, `r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Generic
@@ -29,6 +30,8 @@ class Ledger:
         Points whose value or gradient was not finite.
     phases : dict of str to int
         Units by phase of the schedule.
+    gains : dict of str to float
+        How far each phase lowered the best value; the first finite value is no gain.
     """
 
     values: int = 0
@@ -36,14 +39,15 @@ class Ledger:
     hvps: int = 0
     nonfinite: int = 0
     phases: dict[str, int] = field(default_factory=dict)
+    gains: dict[str, float] = field(default_factory=dict)
 
     @property
     def cost(self) -> int:
         """Units in all."""
         return self.values + self.grads + self.hvps
 
-    def charge(self, evaluation: Evaluation, phase: str) -> Ledger:
-        """Ledger after one more evaluation, booked to a phase."""
+    def charge(self, evaluation: Evaluation, phase: str, gain: float = 0.0) -> Ledger:
+        """Ledger after one more evaluation, booked to a phase that gained so much by it."""
         points = evaluation.x.shape[0]
         bad = ~torch.isfinite(evaluation.value)
         if evaluation.grad is not None:
@@ -54,6 +58,7 @@ class Ledger:
             self.hvps + points * (evaluation.hvp is not None),
             self.nonfinite + int(bad.sum()),
             {**self.phases, phase: self.phases.get(phase, 0) + evaluation.cost},
+            {**self.gains, phase: self.gains.get(phase, 0.0) + gain},
         )
 
 
@@ -107,10 +112,12 @@ def better(progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
 
 def advance(optimizer: Optimizer[S], progress: Progress[S], evaluation: Evaluation) -> Progress[S]:
     """Progress after one tell; the phase that asked for the points pays for them."""
+    found = better(progress, evaluation)
+    gain = progress.best_value - found.best_value if math.isfinite(progress.best_value) else 0.0
     return replace(
-        better(progress, evaluation),
+        found,
         state=optimizer.tell(progress.state, evaluation),
-        ledger=progress.ledger.charge(evaluation, progress.state.phase or "search"),
+        ledger=progress.ledger.charge(evaluation, progress.state.phase or "search", gain),
         trace=progress.trace.record(progress.state, evaluation),
     )
 

@@ -35,6 +35,7 @@ OPTIMIZERS: dict[str, str] = {
     "multistart": "hybridopt.hybrid.multistart:MultiStart",
     "memetic": "hybridopt.hybrid.memetic:MemeticGenetic",
     "basin_hopping": "hybridopt.hybrid.basin_hopping:BasinHopping",
+    "funnel": "hybridopt.hybrid.funnel:Funnel",
     "portfolio": "hybridopt.hybrid.portfolio:Portfolio",
     "random_search": "hybridopt.evolution.random_search:RandomSearch",
     "alternate": "hybridopt.hybrid.alternate:Alternate",

@@ -3,10 +3,13 @@
 Points are drawn a few at a time. A local search starts from the best of those that have no better point
 within the critical distance of multi-level single linkage, which shrinks as points are added. A search that
 can't end below the best minimum any more, by what BFGS knows of the curvature, is given up; so is one that
-runs into a minimum that is known.
+runs into a minimum that is known. When the same minima keep coming back, the search is exhausted.
 
 References
 ----------
+C. Boender and A. Rinnooy Kan, "Bayesian stopping rules for multistart global optimization methods", Math.
+Program. 37, 1987.
+
 A. Rinnooy Kan and G. Timmer, "Stochastic global optimization methods, part II: multi level methods",
 Math. Program. 39, 1987.
 """
@@ -21,17 +24,13 @@ from torch import Tensor
 
 from hybridopt.check import check_positive, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
-from hybridopt.gradient.bfgs import BFGS
-from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
-from hybridopt.hybrid.judge import arriving, hopeless
-from hybridopt.hybrid.minima import Minima, add, none_yet, unit
+from hybridopt.hybrid.minima import Minima, unit
+from hybridopt.hybrid.searches import Searches, begin, begin_again, query, told
 from hybridopt.rng import child_seed
 from hybridopt.start import fill
 
 MOST = 500  # points that are remembered: the best ones
 CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum
-
-_BFGS = BFGS()
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class MultiStartState(State):
 
     Attributes
     ----------
-    search : QuasiNewtonState
+    searches : Searches
         The local searches; while none runs, points are drawn.
     points : Tensor, shape (count, dim)
         Points drawn, best first.
@@ -49,23 +48,37 @@ class MultiStartState(State):
         Those that no search has started from.
     drawn : int
         Points drawn in all.
-    searches : int
+    begun : int
         Local searches begun.
-    minima : Minima
     """
 
-    search: QuasiNewtonState
+    searches: Searches
     points: Tensor
     values: Tensor
     fresh: Tensor
     drawn: int
-    searches: int
-    minima: Minima
+    begun: int
 
     @property
     def searching(self) -> bool:
         """Whether a local search runs."""
-        return self.search.running.rows.shape[0] > 0
+        return self.searches.running
+
+    @property
+    def minima(self) -> Minima:
+        """Distinct minima, best first."""
+        return self.searches.known.minima
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the minima found are likely to be all that searches end in.
+
+        The expected number of minima, w (n - 1) / (n - w - 2) for w distinct ones in n searches, is then
+        within half of w (Boender and Rinnooy Kan 1987). Searches that were given up don't count.
+        """
+        count, ended = self.minima.x.shape[0], int(self.minima.visits.sum())
+        spare = ended - count - 2
+        return not self.searching and spare > 0 and count * (ended - 1) <= (count + 0.5) * spare
 
     @property
     def phase(self) -> str:
@@ -123,27 +136,26 @@ class MultiStart:
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> MultiStartState:
         starts = fill(x, self.population_size, lower, upper, child_seed(seed, "starts"))
-        search = _BFGS.init(starts, lower, upper, seed=child_seed(seed, "search", 0))
+        searches = begin(starts, lower, upper, child_seed(seed, "search", 0))
         none = x.new_empty(0)
         return MultiStartState(
-            search.x,
-            search.value,
+            searches.search.x,
+            searches.search.value,
             lower,
             upper,
             seed,
             0,
-            search=search,
+            searches=searches,
             points=x.new_empty(0, x.shape[1]),
             values=none,
             fresh=none.bool(),
             drawn=0,
-            searches=self.population_size,
-            minima=none_yet(x),
+            begun=self.population_size,
         )
 
     def ask(self, state: MultiStartState) -> Query:
         if state.searching:
-            return _BFGS.ask(state.search)
+            return query(state.searches)
         count = self.points or max(4, len(state.lower))
         seed = child_seed(state.seed, "points", state.drawn)
         return Query(fill(state.x[:1], count + 1, state.lower, state.upper, seed)[1:], sample=-1)
@@ -151,18 +163,7 @@ class MultiStart:
     def tell(self, state: MultiStartState, evaluation: Evaluation) -> MultiStartState:
         if not state.searching:
             return self._begun(_gathered(state, evaluation))
-        search = _BFGS.tell(state.search, evaluation)
-        width = unit(state.x[0], state.lower, state.upper)
-        over, back = _judged(search, state.minima, width)
-        ran = state.search.running.rows
-        ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
-        x = torch.cat([state.minima.x[back], search.x[ended]])
-        value = torch.cat([state.minima.value[back], search.value[ended]])
-        minima = add(state.minima, x, value, width)
-        search = given_up(search, over)
-        return replace(
-            state, x=search.x, value=search.value, step=state.step + 1, search=search, minima=minima
-        )
+        return _with(replace(state, step=state.step + 1), told(state.searches, evaluation))
 
     def _begun(self, state: MultiStartState) -> MultiStartState:
         """Searches from the best points that lie alone, if there are any."""
@@ -170,12 +171,10 @@ class MultiStart:
         count = chosen.shape[0]
         if not count:
             return state
-        seed = child_seed(state.seed, "search", state.searches)
-        search = _BFGS.init(state.points[chosen], state.lower, state.upper, seed=seed)
+        seed = child_seed(state.seed, "search", state.begun)
+        searches = begin_again(state.searches, state.points[chosen], seed)
         fresh = state.fresh.index_fill(0, chosen, False)
-        return replace(
-            state, x=search.x, value=search.value, search=search, fresh=fresh, searches=state.searches + count
-        )
+        return _with(replace(state, fresh=fresh, begun=state.begun + count), searches)
 
     def _alone(self, state: MultiStartState) -> Tensor:
         """Points without a better one, or a minimum, within the critical distance; bool, (count,)."""
@@ -206,12 +205,5 @@ def _gathered(state: MultiStartState, evaluation: Evaluation) -> MultiStartState
     )
 
 
-def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
-    """Running rows to be given up, a mask (rows,); and the minima (places) that some of them run into."""
-    rows = search.running.rows
-    if not rows.shape[0] or not minima.x.shape[0]:
-        none = torch.zeros_like(rows, dtype=torch.bool)
-        return none, rows[none]
-    lost = hopeless(search, minima.value[0])
-    back, place = arriving(search, minima, width)
-    return lost | back, place[back & ~lost]
+def _with(state: MultiStartState, searches: Searches) -> MultiStartState:
+    return replace(state, x=searches.search.x, value=searches.search.value, searches=searches)

@@ -1,9 +1,12 @@
-"""The portfolio: a local search first, then several methods at once, of which the one that leads gets more.
+"""The portfolio: a local search first, then several methods at once, of which the one that earns gets more.
 
 It begins as cheaply as one local search. When that has ended, one gradient tells whether the function falls
-apart along the axes; if so, that is used up first. Then every arm, a method that could run alone, has a share
-of the cost: the arm with the best value three times that of each other one. A turn ends where an arm can
-rest: a local search at its end, evolution after a generation.
+apart along the axes; if so, that is used up first. A few more local searches tell what is worth a try: where
+the values at which they began foretell those at which they ended, a value is a cheap look at a whole search,
+and evolution and the trend of the minima are believed in; where not, only more searches find out. From then
+on every arm, a method that could run alone, is paid for what it finds (`payment`), and what local searches
+find is known to all that search locally. A turn ends where an arm can rest: local searches at their end, evolution
+after some generations.
 """
 
 from __future__ import annotations
@@ -15,18 +18,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hybridopt.check import check_number
 from hybridopt.core import Evaluation, Optimizer, Query, State, Traits
 from hybridopt.evolution.cmaes import bipop_cmaes
 from hybridopt.evolution.differential import SHADE
 from hybridopt.gradient.quasi_newton import FAILED
+from hybridopt.hybrid.basin_hopping import BasinHopping
+from hybridopt.hybrid.funnel import Funnel
 from hybridopt.hybrid.minima import Minima
-from hybridopt.hybrid.multistart import MultiStart, MultiStartState
+from hybridopt.hybrid.multistart import MultiStart
+from hybridopt.hybrid.payment import Account, Books
+from hybridopt.hybrid.searches import Known, Searches, foresight, idle
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
 from hybridopt.rng import child_seed
 
 AXES, PROBE = "axes", "probe"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
+PERIOD = 15.0  # units a variable that a turn usually costs
+SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
+FEW, FEWEST = 6, 3  # local searches before other arms have a turn; where none of them moved
+LONGEST = 60.0  # units a variable that they may cost
+DIM, CLEAR = 0.35, 0.55  # foresight that tells nothing, and that tells all there is to know
+BELIEF = {
+    "local": (1.5, 0.3),
+    "funnel": (0.75, 2.0),
+    "evolution": (0.1, 3.0),
+}  # credit to begin with, at both
+STEPS = 0.05  # what is left of the credit of arms that take gradients, on a function of steps
 
 _AXES = Separable()
 
@@ -38,12 +55,12 @@ class PortfolioState(State):
     Attributes
     ----------
     arms : dict of str to State
-    spent : dict of str to int
-        Units by arm.
-    best : dict of str to float
-        Best value by arm.
+    books : Books
+        What the arms cost and earned.
     turn : str
         The arm that asks next; "probe" and "axes" are those of separable functions.
+    known : Known, optional
+        Where local searches ended, of all arms that keep `Searches`.
     start, slope : Tensor, shape (dim,)
         The first point with a gradient, and that.
     agreed : int
@@ -52,9 +69,9 @@ class PortfolioState(State):
     """
 
     arms: dict[str, Any]
-    spent: dict[str, int]
-    best: dict[str, float]
+    books: Books
     turn: str
+    known: Known | None
     start: Tensor
     slope: Tensor
     agreed: int
@@ -68,8 +85,7 @@ class PortfolioState(State):
     @property
     def minima(self) -> Minima | None:
         """Distinct minima that local searches found, where there is such an arm."""
-        found = [arm.minima for arm in self.arms.values() if isinstance(arm, MultiStartState)]
-        return found[0] if found else None
+        return None if self.known is None else self.known.minima
 
 
 @dataclass(frozen=True, init=False)
@@ -79,17 +95,16 @@ class Portfolio:
     Parameters
     ----------
     arms : mapping of str to Optimizer, optional
-        By names for the ledger; the first one begins. By default "local", multi-start of BFGS, and
+        By names for the ledger; the first one begins. By default "local", multi-start of BFGS; "hopping",
+        basin hopping from the best minimum; "funnel", searches along the trend of the minima; and
         "evolution", CMA-ES with restarts in two regimes.
     gradients : bool
         False: the default arms are "evolution" and "differential", success-history differential evolution.
-    lead : float, >= 1
-        Share of the leading arm, in shares of another one.
 
     Raises
     ------
     TypeError, ValueError
-        If an arm is no optimizer, or `lead` is below 1.
+        If an arm is no optimizer, or there is none.
 
     Examples
     --------
@@ -103,16 +118,8 @@ class Portfolio:
     """
 
     arms: tuple[tuple[str, Optimizer[Any]], ...]
-    lead: float
 
-    def __init__(
-        self,
-        arms: Mapping[str, Optimizer[Any]] | None = None,
-        *,
-        gradients: bool = True,
-        lead: float = 3.0,
-    ) -> None:
-        check_number("lead", lead, lambda value: value >= 1, "at least 1")
+    def __init__(self, arms: Mapping[str, Optimizer[Any]] | None = None, *, gradients: bool = True) -> None:
         named = dict(_default_arms(gradients) if arms is None else arms)
         for name, arm in named.items():
             if not hasattr(arm, "ask") or isinstance(arm, type):
@@ -120,7 +127,6 @@ class Portfolio:
         if not named or {AXES, PROBE} & named.keys():
             raise ValueError(f"arms must be one or more, not named {AXES!r} or {PROBE!r}, got {list(named)}")
         object.__setattr__(self, "arms", tuple(named.items()))
-        object.__setattr__(self, "lead", lead)
 
     @property
     def traits(self) -> Traits:
@@ -131,7 +137,7 @@ class Portfolio:
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> PortfolioState:
         arms = {name: arm.init(x, lower, upper, seed=child_seed(seed, name)) for name, arm in self.arms}
         first = self.arms[0][0]
-        can_probe = isinstance(arms[first], MultiStartState) and _splits(lower, upper)
+        can_probe = _searches(arms[first]) is not None and _splits(lower, upper)
         return PortfolioState(
             arms[first].x,
             arms[first].value,
@@ -140,9 +146,9 @@ class Portfolio:
             seed,
             0,
             arms=arms,
-            spent=dict.fromkeys(arms, 0),
-            best=dict.fromkeys(arms, float("inf")),
+            books=Books(dict.fromkeys(arms, Account())),
             turn=first,
+            known=None,
             start=x[0],
             slope=torch.zeros_like(x[0]),
             agreed=0 if can_probe else -1,
@@ -166,23 +172,33 @@ class Portfolio:
             state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
         name = state.turn
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
-        state = replace(
-            state,
-            x=arm.x,
-            value=arm.value,
-            arms={**state.arms, name: arm},
-            spent={**state.spent, name: state.spent[name] + evaluation.cost},
-            best={**state.best, name: min(state.best[name], float(evaluation.value.min()))},
-        )
-        return state if getattr(arm, "searching", False) else self._turned(state)
+        books = state.books.booked(evaluation.cost, float(evaluation.value.min()))
+        period = PERIOD * len(state.lower)
+        state = replace(state, x=arm.x, value=arm.value, arms={**state.arms, name: arm}, books=books)
+        if arm.searching if hasattr(arm, "searching") else books.cost < SHORTEST * period:
+            return state
+        searches = _searches(arm)
+        known = state.known if searches is None else searches.known
+        return self._turned(replace(state, known=known, books=books.closed(name, period)))
 
     def _turned(self, state: PortfolioState) -> PortfolioState:
-        """The state in which the next arm has its turn."""
+        """The state in which the next arm has its turn, and knows what the others found."""
         turn = self._next(state)
-        if turn == state.turn:
-            return state
-        arm = state.axes if turn == AXES else state.arms.get(turn, state)
-        return replace(state, turn=turn, x=arm.x, value=arm.value)
+        if turn in (AXES, PROBE):
+            part = state.axes if turn == AXES else state
+            return replace(state, turn=turn, x=part.x, value=part.value)
+        arm, known = state.arms[turn], state.known
+        searches = _searches(arm)
+        if known is not None and searches is not None:
+            arm = replace(arm, searches=replace(searches, known=known))
+        elif known is not None and known.minima.x.shape[0] and self._begins_at_minima(state, turn):
+            seed = child_seed(state.seed, turn)
+            arm = dict(self.arms)[turn].init(known.minima.x, state.lower, state.upper, seed=seed)
+        return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
+
+    def _begins_at_minima(self, state: PortfolioState, turn: str) -> bool:
+        """Whether an arm that takes gradients has its first turn."""
+        return state.books.accounts[turn].turns == 0 and dict(self.arms)[turn].traits.order > 0
 
     def _next(self, state: PortfolioState) -> str:
         wanted = PROBES + (len(state.lower) - 1).bit_length()
@@ -190,8 +206,15 @@ class Portfolio:
             return PROBE
         if state.agreed == wanted and not state.axes.done:
             return AXES
-        leader = min(state.best, key=lambda name: state.best[name])
-        return min(state.arms, key=lambda name: state.spent[name] / (self.lead if name == leader else 1.0))
+        first, accounts, known = self.arms[0][0], state.books.accounts, state.known
+        steps = known is not None and idle(known)
+        few = known is not None and len(known.origins) < (FEWEST if steps else FEW)
+        if few and accounts[first].spent < LONGEST * len(state.lower):
+            return first
+        sight = 0.5 if known is None else (foresight(known) - DIM) / (CLEAR - DIM)
+        priors = {name: _prior(name, arm, min(1.0, max(0.0, sight)), steps) for name, arm in self.arms}
+        period = PERIOD * len(state.lower)
+        return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:
         """A mixture of the start and of the end of the first local search."""
@@ -207,12 +230,25 @@ class Portfolio:
         return replace(state, agreed=state.agreed + 1 if separable and telling else -1)
 
     def _first_search(self, state: PortfolioState) -> Any:
-        return state.arms[self.arms[0][0]].search
+        return state.arms[self.arms[0][0]].searches.search
+
+
+def _searches(arm: State) -> Searches | None:
+    """The local searches of an arm that keeps such."""
+    searches = getattr(arm, "searches", None)
+    return searches if isinstance(searches, Searches) else None
+
+
+def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:
+    """Credit that an arm begins with, by how far values foretell minima, in [0, 1]."""
+    blind, seeing = BELIEF.get(name, (1.0, 1.0))
+    return (blind + (seeing - blind) * sight) * (STEPS if steps and arm.traits.order else 1.0)
 
 
 def _default_arms(gradients: bool) -> dict[str, Optimizer[Any]]:
     if gradients:
-        return {"local": MultiStart(), "evolution": bipop_cmaes()}
+        hopping = BasinHopping(population_size=1)
+        return {"local": MultiStart(), "hopping": hopping, "funnel": Funnel(), "evolution": bipop_cmaes()}
     return {"evolution": bipop_cmaes(), "differential": SHADE()}
 
 

@@ -20,6 +20,8 @@ from hybridopt.objectives.space import parse_start_and_bounds
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
+CENTRAL = 1e-3  # of the widths: so near to the middle of a box "auto" begins; off it, since saddles lie there
+
 
 def minimize(
     fun: Any,
@@ -52,7 +54,8 @@ def minimize(
         function counts as that fails on a tensor that requires grad or returns no tensor for one. Where it
         draws from a global generator, equal sample numbers get equal draws, and the generator is put back.
     x0 : array-like or Tensor, shape (dim,) or (n, dim), optional
-        Where to start; drawn uniformly from the bounds by default. Computation is in float64 unless x0 or
+        Where to start. By default drawn uniformly from the bounds, for "auto" near their middle, which is
+        the nearest on average to a minimum that may lie anywhere. Computation is in float64 unless x0 or
         the bounds are floating tensors.
     args : tuple
         Passed on to `fun` (and `jac`) after x.
@@ -91,15 +94,22 @@ def minimize(
     checkpoint : path, optional
         The run is saved there every ten seconds and at its end. If the file exists, the run goes on from it.
     check_grad : bool
-        Hold the first gradient against central differences (2 units; 4 on a bound).
+        Hold the first gradient against differences of values (1 unit if all is well; 2 more on a bound or in
+        lower precision than float64).
 
     Returns
     -------
     scipy.optimize.OptimizeResult
         `x` (a tensor if x0 was one), `fun`, `jac` (None where no gradient was taken at x), `nfev` and `njev`
-        (points), `nit`, `success`, `status`, `message`, `seed`, `ledger`, `stationarity`. Success means
-        converged or target reached; status: 0 converged, 1 target, 2 budget, 3 time, 4 callback,
-        5 interrupted by Ctrl-C, 6 stalled, 8 gradient small but uncertified, 9 at a saddle.
+        (points), `nit`, `success`, `status`, `message`, `seed`, `ledger`, `stationarity`, `phases`. Success
+        means converged, target reached or exhausted; status: 0 converged, 1 target, 2 budget, 3 time,
+        4 callback, 5 interrupted by Ctrl-C, 6 stalled, 8 gradient small but uncertified, 9 at a saddle,
+        10 exhausted ("multistart": the same minima keep coming back).
+
+        `phases` says what each phase of a schedule, or arm of a portfolio, did: its `cost` in units and its
+        `gain`, how far it lowered the best value. Methods that search locally from many starts also return
+        `minima`, the distinct local minima, best first: `x` (count, dim), `fun` (count,), and `visits`, how
+        often a search ended in each.
 
         Where the gradient is small the point is certified (`hybridopt.certify`; up to 256 free variables that
         takes as many Hessian-vector products, 3 units each, beyond that about 200; for a `jac` 4 units each).
@@ -127,7 +137,8 @@ def minimize(
     """
     limits = parse_limits(max_evals, target, max_time, tol)
     seed = parse_seed(seed, checkpoint)
-    x, lower, upper = parse_start_and_bounds(x0, bounds, seed)
+    share = CENTRAL if isinstance(method, str) and method == "auto" else 1.0
+    x, lower, upper = parse_start_and_bounds(x0, bounds, seed, share=share)
     objective, value = resolve(
         fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1], seed
     )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CONVERGED, TARGET, BUDGET, TIME, CALLBACK, INTERRUPTED, STALLED, FAILED, UNSURE, SADDLE = range(10)
+CONVERGED, TARGET, BUDGET, TIME, CALLBACK, INTERRUPTED, STALLED, FAILED, UNSURE, SADDLE, EXHAUSTED = range(11)
 MESSAGES = {
     CONVERGED: "Converged: the projected gradient is at most tol, and no curvature is negative.",
     TARGET: "The target value was reached.",
@@ -43,12 +43,13 @@ MESSAGES = {
     FAILED: "fun raised an exception.",
     UNSURE: "The gradient is small, but the budget has no room to tell a minimum from a saddle.",
     SADDLE: "The gradient is small, but this is a saddle, and the budget has no room to leave it.",
+    EXHAUSTED: "The method is exhausted: the same minima keep coming back.",
 }
 STALL_STEPS = 1000
 LOCAL_CAP = 100_000
 SAVE_SECONDS = 10.0
 CANDIDATES = 10
-CHECK_COST = 4  # of the gradient check, if it has to move off a bound
+CHECK_COST = 4  # of the gradient check, if it has to move off a bound or to look twice
 NEAR = 1e-8  # values this near to the best one, relative, are the best one's equals
 OUTCOMES = {"minimum": CONVERGED, "saddle": SADDLE, "unsure": UNSURE, "not stationary": STALLED}
 
@@ -163,6 +164,8 @@ class Run:
         for condition, status in self.ends:
             if condition(self.progress.trace):
                 return status
+        if self.progress.state.exhausted:
+            return EXHAUSTED
         if self._left() <= 0:
             return BUDGET
         return TIME if time.monotonic() > self.deadline else None
@@ -290,12 +293,24 @@ class Run:
         )
 
     def _result(self, status: int) -> OptimizeResult:
+        from scipy.optimize import OptimizeResult
+
         result = self._report()
         message = MESSAGES[status]
         if math.isinf(result.fun):
             message += " No finite value was found; evaluate fun at x0 and at points nearby."
-        success = status in (CONVERGED, TARGET)
+        success = status in (CONVERGED, TARGET, EXHAUSTED)
         result.update(success=success, status=status, message=message, stationarity=self.stationarity)
+        ledger = self.progress.ledger
+        result.phases = {
+            phase: OptimizeResult(cost=cost, gain=ledger.gains.get(phase, 0.0))
+            for phase, cost in ledger.phases.items()
+        }
+        minima = getattr(self.progress.state, "minima", None)
+        if minima is not None:
+            result.minima = OptimizeResult(
+                x=self._out(minima.x), fun=self._out(minima.value), visits=self._out(minima.visits)
+            )
         return result
 
     def _out(self, tensor: Tensor) -> Any:

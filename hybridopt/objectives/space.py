@@ -11,7 +11,9 @@ from torch import Tensor
 from hybridopt.rng import generator
 
 
-def parse_start_and_bounds(x0: Any, bounds: Any, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+def parse_start_and_bounds(
+    x0: Any, bounds: Any, seed: int, *, share: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """Start rows, lower and upper bounds.
 
     Parameters
@@ -20,6 +22,8 @@ def parse_start_and_bounds(x0: Any, bounds: Any, seed: int) -> tuple[Tensor, Ten
         None: one row, uniform in the box, which then must be finite.
     bounds : see `hybridopt.minimize`
     seed : int
+    share : float, in (0, 1]
+        Of the widths: without x0 the row lies so near to the middle.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def parse_start_and_bounds(x0: Any, bounds: Any, seed: int) -> tuple[Tensor, Ten
     dim = None if x is None else x.shape[1]
     lower, upper = _bounds(bounds, dim, kind)
     if x is None:
-        return _uniform(lower, upper, seed), lower, upper
+        return _uniform(lower, upper, seed, share), lower, upper
     _check_inside(x, lower, upper)
     return x, lower, upper
 
@@ -123,14 +127,14 @@ def _numbers(row: Any) -> list[float]:
     return [free[i % 2] if entry is None else entry for i, entry in enumerate(row)]
 
 
-def _uniform(lower: Tensor, upper: Tensor, seed: int) -> Tensor:
+def _uniform(lower: Tensor, upper: Tensor, seed: int, share: float) -> Tensor:
     width = upper - lower
     if not torch.isfinite(width).all():
         free = torch.nonzero(~torch.isfinite(width))[0].item()
         raise ValueError(f"without x0 every bound must be finite; coordinate {free} is not: give x0 too")
     g = generator(seed, "start", device=lower.device)
     u = torch.rand(1, len(lower), generator=g, dtype=lower.dtype, device=lower.device)
-    return lower + u * width
+    return lower + (0.5 + share * (u - 0.5)) * width
 
 
 def _check_inside(x: Tensor, lower: Tensor, upper: Tensor) -> None:

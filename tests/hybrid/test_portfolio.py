@@ -63,7 +63,7 @@ def test_minima_of_a_double_well_are_told_apart():
         return ((x**2 - 1) ** 2).sum(-1) + 0.1 * x.sum(-1)
 
     walk = states(MultiStart(), wells, [-2.0, -2.0], [2.1, 2.1])
-    last = next(state for state in walk if state.searches >= 12)
+    last = next(state for state in walk if state.begun >= 12)
     assert last.minima.value[0].item() == pytest.approx(-0.2012, abs=1e-3)
     assert last.minima.visits[0] > 1
     apart = torch.cdist(last.minima.x, last.minima.x) + 9 * torch.eye(len(last.minima.x))
@@ -134,12 +134,60 @@ def test_the_portfolio_begins_with_one_local_search():
     assert found.ledger.cost < 500, found.ledger
 
 
-def test_arms_share_the_cost_by_who_leads():
-    walk = states(Portfolio(lead=3.0), rastrigin, [-5.0, -4.0], [4.0, 5.0])
-    last = next(state for state in walk if sum(state.spent.values()) > 4000)
-    leader = min(last.best, key=last.best.get)
-    other = next(name for name in last.spent if name != leader)
-    assert last.spent[leader] <= 3 * last.spent[other] + 300
+def turned(fun, dim, seed=0):
+    """The function in other axes, so that it is not separable."""
+    g = torch.Generator().manual_seed(seed)
+    axes = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64, generator=g))[0]
+    return lambda x: fun(x @ axes)
+
+
+def test_every_arm_has_its_share_and_the_books_add_up():
+    walk = states(Portfolio(), turned(rastrigin, 3), [-5.0, -4.0, -5.0], [4.0, 5.0, 3.0])
+    last = next(s for s in walk if s.step > 1 and sum(a.spent for a in s.books.accounts.values()) > 4000)
+    accounts = last.books.accounts
+    assert set(accounts) == {"local", "hopping", "funnel", "evolution"}
+    assert all(account.turns > 0 and 0 < account.paid <= account.spent for account in accounts.values())
+
+
+def test_what_one_arm_finds_is_known_to_the_next():
+    walk = states(Portfolio(), turned(rastrigin, 3), [-5.0, -4.0, -5.0], [4.0, 5.0, 3.0])
+    first = next(s for s in walk if s.turn == "funnel")
+    assert len(first.known.origins) >= 6
+    assert torch.equal(first.arms["funnel"].searches.known.ends, first.known.ends)
+
+
+def test_the_result_tells_minima_and_what_each_arm_cost_and_gained():
+    fun = turned(rastrigin, 2, seed=1)
+    found = hybridopt.minimize(fun, bounds=[(-5.0, 4.0)] * 2, vectorized=True, max_evals=2000, seed=0)
+    assert found.minima.fun[0] == pytest.approx(found.fun, abs=1e-9)
+    assert (found.minima.fun[1:] >= found.minima.fun[:-1]).all()
+    assert found.minima.visits.min() >= 1
+    assert torch.from_numpy(found.minima.fun).allclose(fun(torch.from_numpy(found.minima.x)))
+    assert sum(phase.cost for phase in found.phases.values()) == found.ledger.cost
+    assert all(phase.gain >= 0 for phase in found.phases.values())
+    assert found.phases["local"].gain > 0
+
+
+def test_on_a_function_of_steps_values_lead():
+    def steps(x):
+        return (x * 4).round().square().sum(-1) + 0.0 * x.sum(-1)
+
+    found = hybridopt.minimize(
+        turned(lambda x: steps(x - 0.3), 3), bounds=[(-3, 2)] * 3, vectorized=True, max_evals=2000, seed=0
+    )
+    assert found.fun == 0
+    assert found.phases["evolution"].cost > 0.7 * found.ledger.cost
+
+
+def test_multistart_stops_when_the_same_minima_keep_coming_back():
+    problem = problems.make("styblinski_tang", dim=2, seed=0)
+    found = hybridopt.minimize(
+        problem.fun, bounds=problem.bounds, vectorized=True, method="multistart", max_evals=50_000, seed=0
+    )
+    assert found.success
+    assert found.status == 10
+    assert len(found.minima.fun) <= 4
+    assert found.fun == pytest.approx(problem.value, abs=1e-8)
 
 
 def test_without_gradients_values_lead():

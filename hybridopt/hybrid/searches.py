@@ -1,0 +1,143 @@
+"""Local searches by BFGS side by side, and what they know: where earlier ones ended.
+
+A search that can't end below the best minimum any more is given up; so is one that runs into a minimum that
+is known (`judge`). Where it was given up it stood, by its own quadratic model, within a twentieth of its
+height above the best minimum: good enough to tell how minima lie, for a fraction of the cost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hybridopt.core import Evaluation, Query
+from hybridopt.gradient.bfgs import BFGS
+from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
+from hybridopt.hybrid.judge import arriving, hopeless
+from hybridopt.hybrid.minima import Minima, add, none_yet, unit
+
+NEUTRAL = 0.4  # foresight before there is any
+SURE = 3  # searches that weigh as much as that
+MOST = 1000  # ends that are remembered: the last ones
+
+_BFGS = BFGS()
+
+
+@dataclass(frozen=True)
+class Known:
+    """Where local searches ended.
+
+    Attributes
+    ----------
+    minima : Minima
+        Those that converged, and the known ones that others ran into.
+    ends : Tensor, shape (count, dim)
+        Where searches ended or were given up, oldest first.
+    heights : Tensor, shape (count,)
+        Values there.
+    origins : Tensor, shape (count,)
+        Values where they began.
+    """
+
+    minima: Minima
+    ends: Tensor
+    heights: Tensor
+    origins: Tensor
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Local searches, and where earlier ones ended.
+
+    Attributes
+    ----------
+    search : QuasiNewtonState
+    origin : Tensor, shape (rows,)
+        Values where they began, +inf before they are known.
+    known : Known
+    """
+
+    search: QuasiNewtonState
+    origin: Tensor
+    known: Known
+
+    @property
+    def running(self) -> bool:
+        """Whether one runs."""
+        return self.search.running.rows.shape[0] > 0
+
+
+def begin(x: Tensor, lower: Tensor, upper: Tensor, seed: int) -> Searches:
+    """Searches from rows (rows, dim); nothing is known yet."""
+    none = x.new_empty(0)
+    search = _BFGS.init(x, lower, upper, seed=seed)
+    return Searches(search, search.value, Known(none_yet(x), x.new_empty(0, x.shape[1]), none, none))
+
+
+def begin_again(searches: Searches, x: Tensor, seed: int) -> Searches:
+    """Searches from other rows (rows, dim)."""
+    search = searches.search
+    search = _BFGS.init(x, search.lower, search.upper, seed=seed)
+    return Searches(search, search.value, searches.known)
+
+
+def query(searches: Searches) -> Query:
+    """What the searches that run want to know."""
+    return _BFGS.ask(searches.search)
+
+
+def told(searches: Searches, evaluation: Evaluation) -> Searches:
+    """Searches after their trials."""
+    ran, known = searches.search.running.rows, searches.known
+    search = _BFGS.tell(searches.search, evaluation)
+    origin = evaluation.value if searches.search.step == 0 else searches.origin
+    width = unit(search.x[0], search.lower, search.upper)
+    over, back = _judged(search, known.minima, width)
+    ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
+    if not ended.shape[0] and not bool(over.any()):
+        return Searches(search, origin, known)
+    x = torch.cat([known.minima.x[back], search.x[ended]])
+    value = torch.cat([known.minima.value[back], search.value[ended]])
+    stopped = torch.cat([search.running.rows[over], ended])
+    return Searches(
+        given_up(search, over),
+        origin,
+        Known(
+            add(known.minima, x, value, width),
+            torch.cat([known.ends, search.x[stopped]])[-MOST:],
+            torch.cat([known.heights, search.value[stopped]])[-MOST:],
+            torch.cat([known.origins, origin[stopped]])[-MOST:],
+        ),
+    )
+
+
+def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
+    """Running rows to be given up, a mask (rows,); and the minima (places) that some of them run into."""
+    rows = search.running.rows
+    if not rows.shape[0] or not minima.x.shape[0]:
+        none = torch.zeros_like(rows, dtype=torch.bool)
+        return none, rows[none]
+    lost = hopeless(search, minima.value[0])
+    back, place = arriving(search, minima, width)
+    return lost | back, place[back & ~lost]
+
+
+def foresight(known: Known) -> float:
+    """Rank correlation of the values where searches began and where they ended, as far as can be told.
+
+    In [-1, 1]; high where values far from minima tell how low those are, so that a value is a cheap look at a
+    whole search.
+    """
+    count = len(known.origins)
+    if count < 2:
+        return NEUTRAL
+    ranks = torch.stack([known.origins, known.heights]).argsort(1).argsort(1).double()
+    correlation = float(torch.corrcoef(ranks)[0, 1])
+    return (count * correlation + SURE * NEUTRAL) / (count + SURE)
+
+
+def idle(known: Known) -> bool:
+    """Whether all searches ended where they began, as they do on a function of steps."""
+    return len(known.origins) > 0 and bool((known.origins == known.heights).all())
