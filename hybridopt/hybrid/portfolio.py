@@ -5,8 +5,8 @@ apart along the axes; if so, that is used up first. A few more local searches te
 the values at which they began foretell those at which they ended, a value is a cheap look at a whole search,
 and evolution and the trend of the minima are believed in; where not, only more searches find out. From then
 on every arm, a method that could run alone, is paid for what it finds (`payment`), and what local searches
-find is known to all that search locally. A turn ends where an arm can rest: local searches at their end, evolution
-after some generations.
+find is known to all that search locally. A turn ends where an arm can rest: local searches at their end,
+evolution after some generations.
 """
 
 from __future__ import annotations
