@@ -4,8 +4,8 @@ Every step asks for one trial point of each row that still runs, with its gradie
 has its own line search (`line_search`), its own memory of curvature (`bfgs`, `lbfgs`), and its own end.
 
 Bounds: a trial is the projection of a point on the line, so that the path bends along the bounds. A variable
-that lies on a bound which its gradient points out of is active: it rests, and the others move as if it was
-fixed (Bertsekas 1982).
+that lies on a bound is active unless descent leads inwards: it rests, and the others move as if it was fixed
+(Bertsekas 1982).
 
 References
 ----------

@@ -170,7 +170,7 @@ def _moved(
         pairs = torch.where(verdict.again, 0, pairs)
     free, active = here.grad, running.active
     if state.bounded:
-        active = _outward(here.x, here.grad, state)
+        active = _resting(here.x, here.grad, state)
         fixed = active & ~running.active
         if bool(fixed.any()):
             known = memory.fix(known, fixed)
@@ -237,6 +237,14 @@ def _trial(x: Tensor, search: Bracket, state: QuasiNewtonState) -> Tensor:
 def _outward(x: Tensor, grad: Tensor, state: QuasiNewtonState) -> Tensor:
     """Variables on a bound that descent would leave the box through; bool, (rows, dim)."""
     return ((x <= state.lower) & (grad > 0)) | ((x >= state.upper) & (grad < 0))
+
+
+def _resting(x: Tensor, grad: Tensor, state: QuasiNewtonState) -> Tensor:
+    """Variables on a bound that descent would not leave; bool, (rows, dim).
+
+    Those whose gradient is zero rest too: what the matrix knows of the others would move them for nothing.
+    """
+    return ((x <= state.lower) & (grad >= 0)) | ((x >= state.upper) & (grad <= 0))
 
 
 def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Running) -> QuasiNewtonState:

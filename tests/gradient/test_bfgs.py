@@ -6,7 +6,7 @@ import scipy.optimize
 import torch
 
 import hybridopt
-from hybridopt import BFGS, LBFGS
+from hybridopt import BFGS, LBFGS, problems
 from hybridopt.evaluate import Evaluator
 from hybridopt.gradient.bfgs import FactorMemory
 from hybridopt.gradient.lbfgs import PairsMemory
@@ -147,6 +147,24 @@ def test_a_corner_is_reached_in_a_few_steps(method):
     assert (state.x == torch.where(slope > 0, lower, upper)).all()
     assert (state.status == CONVERGED).all()
     assert state.cost.max() <= 2 * 12
+
+
+@METHODS
+def test_variables_without_slope_on_a_bound_rest_there(method):
+    problem = problems.make("bbob_f5", dim=10, seed=2)  # linear, and level in what has reached its bound
+    state = run(method(), problem.fun, starts(10, 10, width=10.0), problem.lower, problem.upper)
+    assert state.value.max() <= problem.value + 1e-8
+    assert state.cost.max() <= 2 * 16
+
+
+@METHODS
+def test_variables_that_rest_without_slope_leave_when_they_have_one(method):
+    lower, upper = torch.zeros(2, **F64), torch.full((2,), 5.0, **F64)
+    state = run(
+        method(tol=1e-8), lambda x: (x[..., 1] - x[..., 0]) ** 2 + (x[..., 0] - 1) ** 2,
+        torch.zeros(1, 2, **F64), lower, upper,
+    )  # fmt: skip
+    assert (state.x - 1).abs().max() < 1e-6
 
 
 # --- line search
