@@ -1,7 +1,8 @@
 """Limited-memory BFGS: each row remembers its last steps, and no matrix of the size of the problem.
 
 The inverse Hessian is kept in its compact form, so that a product with it is a few batched products however
-many steps are remembered, not a loop over them.
+many steps are remembered, not a loop over them. Of the triangular matrix R in it the inverse is kept, which
+changes by one column a step.
 
 References
 ----------
@@ -22,7 +23,7 @@ from hybridopt.core import Evaluation, Query, Traits
 from hybridopt.gradient import quasi_newton
 from hybridopt.gradient.quasi_newton import QuasiNewtonState, Step
 from hybridopt.gradient.quasi_newton_step import told
-from hybridopt.gradient.rows import choose
+from hybridopt.gradient.rows import choose, restored
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,18 @@ class Pairs:
 
     Attributes
     ----------
-    s, y : Tensor, shape (rows, memory, dim)
-        Differences of points and of gradients; zero where there is no step yet.
-    upper : Tensor, shape (rows, memory, memory)
-        R: s_i'y_j for i <= j, else 0; 1 on the diagonal where there is no step yet.
+    pairs : Tensor, shape (rows, 2 * memory, dim)
+        All s, then all y: differences of points and of gradients; zero where there is no step yet.
+    inverse : Tensor, shape (rows, memory, memory)
+        Of R, which is s_i'y_j for i <= j, else 0, and 1 on the diagonal where there is no step yet.
     yy : Tensor, shape (rows, memory, memory)
         y_i'y_j.
     gamma : Tensor, shape (rows,)
         s'y / y'y of the last step.
     """
 
-    s: Tensor
-    y: Tensor
-    upper: Tensor
+    pairs: Tensor
+    inverse: Tensor
     yy: Tensor
     gamma: Tensor
 
@@ -58,37 +58,36 @@ class PairsMemory:
 
     def empty(self, like: Tensor) -> Pairs:
         rows, dim = like.shape
-        pairs = like.new_zeros(rows, self.size, dim)
         eye = torch.eye(self.size, dtype=like.dtype, device=like.device).expand(rows, -1, -1).contiguous()
-        return Pairs(pairs, pairs, eye, torch.zeros_like(eye), torch.ones_like(like[:, 0]))
+        pairs = like.new_zeros(rows, 2 * self.size, dim)
+        return Pairs(pairs, eye, torch.zeros_like(eye), torch.ones_like(like[:, 0]))
 
     def learn(self, memory: Pairs, step: Step) -> Pairs:
-        s, y, upper, yy = memory.s, memory.y, memory.upper, memory.yy
+        """Without its first row and column, R has for inverse its inverse without them."""
+        size = self.size
         if bool(step.first.any()):
-            old = ~step.first[:, None, None]
-            s, y, yy = s * old, y * old, yy * old
-            upper = torch.where(old, upper, torch.eye(self.size, dtype=s.dtype, device=s.device))
-        s, y = torch.cat([s[:, 1:], step.s[:, None]], 1), torch.cat([y[:, 1:], step.y[:, None]], 1)
-        products = torch.bmm(torch.cat([s, y], 1), step.y[:, :, None])[:, :, 0]
-        upper, yy = _shifted(upper), _shifted(yy)
-        upper[:, :, -1] = products[:, : self.size]
-        yy[:, :, -1] = yy[:, -1, :] = products[:, self.size :]
-        made = Pairs(s, y, upper, yy, step.sy / products[:, -1])
-        return made if step.every else choose(step.learned, made, memory)
+            memory = choose(step.first, self.empty(step.s), memory)
+        old = memory.pairs
+        pairs = torch.cat([old[:, 1:size], step.s[:, None], old[:, size + 1 :], step.y[:, None]], 1)
+        products = torch.bmm(pairs, step.y[:, :, None])  # s_i'y, y_i'y
+        inverse, yy = _shifted(memory.inverse), _shifted(memory.yy)
+        inverse[:, :, -1:] = torch.bmm(inverse, products[:, :size]).div_(-step.sy[:, None, None])
+        inverse[:, -1, -1] = step.sy.reciprocal()
+        yy[:, :, -1] = yy[:, -1] = products[:, size:, 0]
+        made = Pairs(pairs, inverse, yy, step.sy / products[:, -1, 0])
+        return made if step.every else restored(made, memory, (~step.learned).nonzero()[:, 0])
 
     def fix(self, memory: Pairs, fixed: Tensor) -> Pairs:
         return memory  # the pairs to come forget it soon enough
 
     def multiply(self, memory: Pairs, grad: Tensor) -> tuple[Pairs, Tensor]:
-        gamma = memory.gamma[:, None, None]
-        column = grad[:, :, None]
-        u, v = torch.bmm(memory.s, column), gamma * torch.bmm(memory.y, column)
-        w = torch.linalg.solve_triangular(memory.upper, u, upper=True)
-        d = memory.upper.diagonal(dim1=1, dim2=2)[:, :, None]
-        right = d * w + gamma * torch.bmm(memory.yy, w) - v
-        a = torch.linalg.solve_triangular(memory.upper.mT, right, upper=False)
-        product = torch.addcmul(torch.bmm(memory.s.mT, a), column - torch.bmm(memory.y.mT, w), gamma)
-        return memory, product[:, :, 0]
+        gamma, column = memory.gamma[:, None, None], grad[:, :, None]
+        u, v = torch.bmm(memory.pairs, column).chunk(2, 1)
+        w = torch.bmm(memory.inverse, u)
+        right = w / memory.inverse.diagonal(dim1=1, dim2=2)[:, :, None]
+        right.addcmul_(torch.bmm(memory.yy, w).sub_(v), gamma)
+        shares = torch.cat([torch.bmm(memory.inverse.mT, right), w * -gamma], 1)
+        return memory, torch.addcmul(torch.bmm(memory.pairs.mT, shares), column, gamma)[:, :, 0]
 
 
 def _shifted(square: Tensor) -> Tensor:

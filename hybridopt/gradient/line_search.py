@@ -71,6 +71,20 @@ def begin(direction: Tensor, length: Tensor, slope: Tensor, value: Tensor) -> Br
     return Bracket(direction, length, slope, low, high, trials, torch.zeros_like(trials, dtype=torch.bool))
 
 
+def begun(rows: Tensor, line: Bracket, search: Bracket) -> Bracket:
+    """Searches that begin along a line of `begin` where `rows`, a mask (rows,), is true; else go on."""
+    column = rows[:, None]
+    return Bracket(
+        torch.where(column, line.direction, search.direction),
+        torch.where(rows, line.length, search.length),
+        torch.where(rows, line.slope, search.slope),
+        torch.where(column, line.low, search.low),
+        search.high.masked_fill(column, torch.inf),
+        search.trials.masked_fill(rows, 0),
+        search.forced & ~rows,
+    )
+
+
 def accepts(search: Bracket, before: Tensor, value: Tensor, slope: Tensor, fall: Tensor) -> Tensor:
     """Which trials keep the weak Wolfe conditions; a mask (rows,).
 
@@ -85,7 +99,7 @@ def accepts(search: Bracket, before: Tensor, value: Tensor, slope: Tensor, fall:
         What the gradient at length 0 promised for the step; negative, or at least not positive.
     """
     low_enough = value <= torch.add(before, fall, alpha=ARMIJO)
-    return low_enough & (slope >= CURVATURE * search.slope) & torch.isfinite(value)
+    return low_enough & (slope >= CURVATURE * search.slope) & (value < torch.inf)
 
 
 def judge(
@@ -100,7 +114,7 @@ def judge(
     level = (value <= before + rounding) & (slope <= (2 * ARMIJO - 1) * search.slope)
     low_enough = (value <= torch.add(before, fall, alpha=ARMIJO)) | level
     accepted = low_enough & (slope >= CURVATURE * search.slope) | search.forced
-    return accepted & torch.isfinite(value), ~low_enough
+    return accepted & (value < torch.inf), ~low_enough
 
 
 def narrowed(search: Bracket, trial: Tensor, too_long: Tensor) -> Bracket:
@@ -108,7 +122,7 @@ def narrowed(search: Bracket, trial: Tensor, too_long: Tensor) -> Bracket:
     long = too_long[:, None]
     low = torch.where(long, search.low, trial)
     high = torch.where(long, trial, search.high)
-    open_end = torch.isinf(high[:, 0])
+    open_end = high[:, 0] == torch.inf
     length = _between(low, high, search.trials)
     if bool(open_end.any()):
         length = torch.where(open_end, _beyond(search.low, trial), length)
@@ -139,5 +153,5 @@ def _between(low: Tensor, high: Tensor, trials: Tensor) -> Tensor:
     d1 = slope_a + slope_b + 3 * (value_a - value_b) / width
     d2 = (d1 * d1 - slope_a * slope_b).sqrt()
     share = 1 - (slope_b + d2 - d1) / (slope_b - slope_a + 2 * d2)  # (eq. 3.59)
-    halved = (trials > PLAIN_AFTER) & (trials % 2 == 0) | ~torch.isfinite(share)
+    halved = (trials > PLAIN_AFTER) & (trials % 2 == 0) | ~(share.abs() < torch.inf)
     return a + width * torch.where(halved, 0.5, share.clamp(NARROW, WIDE))

@@ -38,7 +38,7 @@ class Step:
     Attributes
     ----------
     learned : Tensor, shape (rows,), bool
-        The rows that made one whose curvature is positive; the others have s = y = 0 and sy = 1.
+        The rows that made one whose curvature is positive; sy is 1 in the others.
     every : bool
         Whether all did.
     first : Tensor, shape (rows,), bool

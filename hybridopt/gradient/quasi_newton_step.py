@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation, project
-from hybridopt.gradient.line_search import SLACK, Bracket, accepts, begin, collapsed, judge, narrowed
+from hybridopt.gradient.line_search import SLACK, Bracket, accepts, begin, begun, collapsed, judge, narrowed
 from hybridopt.gradient.quasi_newton import (
     CONVERGED,
     FAILED,
@@ -39,8 +39,8 @@ def told(
         return replace(state, step=state.step + 1)
     before, after = _standing(state), _trials(evaluation)
     verdict = _judged(options, state, before, after)
-    status = _status(options, state, before, after, verdict)
     running, here = _moved(options, memory, state, before, after, verdict)
+    status = _status(options, state, before, after, verdict, running.flat)
     state = _written(state, here, status, running)
     if state.running.rows.shape[0] or not bool((state.status == FAILED).all()):
         return state
@@ -118,9 +118,10 @@ def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _P
         return _Verdict(accepted, True, accepted, accepted, search, fall, bent)
     accepted, too_long = judge(search, before.value, after.value, slope, fall)
     search = narrowed(search, torch.stack([search.length, after.value, slope], 1), too_long)
-    over = ~accepted & (
-        collapsed(search, before.x) | (search.trials >= options.max_trials) | torch.isinf(before.value)
-    )
+    over = collapsed(search, before.x) | (search.trials >= options.max_trials) | (before.value == torch.inf)
+    over &= ~accepted
+    if not bool(over.any()):
+        return _Verdict(accepted, False, over, over, search, fall, bent)
     back = over & (search.low[:, 0] > 0) & ~running.search.forced
     search = replace(
         search, length=torch.where(back, search.low[:, 0], search.length), forced=search.forced | back
@@ -130,15 +131,13 @@ def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _P
 
 
 def _status(
-    options: Options, state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict
+    options: Options, state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict, flat: Tensor
 ) -> Tensor:
-    """Status of the running rows, (rows,)."""
-    running = state.running
+    """Status of the running rows, (rows,), which have made so many flat steps."""
     gap = after.grad
     if state.bounded:
         gap = after.x - project(after.x - after.grad, state.lower, state.upper)
-    flat = (running.flat + 1 >= PATIENCE) & ~_lower(after.value, running.mark)
-    status = torch.where(flat, STALLED, RUNNING)
+    status = torch.where(flat >= PATIENCE, STALLED, RUNNING)
     if options.ftol > 0:
         size = torch.maximum(before.value.abs(), after.value.abs()).clamp_min(1.0)
         little = torch.isfinite(before.value) & (before.value - after.value <= options.ftol * size)
@@ -146,8 +145,11 @@ def _status(
     status = torch.where(gap.abs().amax(1) <= options.tol, CONVERGED, status)
     if verdict.every:
         return status
-    lost = torch.where(torch.isinf(before.value), FAILED, STALLED)
-    return torch.where(verdict.accepted, status, torch.where(verdict.lost, lost, RUNNING))
+    status = torch.where(verdict.accepted, status, RUNNING)
+    if not bool(verdict.lost.any()):
+        return status
+    lost = torch.where(before.value == torch.inf, FAILED, STALLED)
+    return torch.where(verdict.lost, lost, status)
 
 
 def _moved(
@@ -180,9 +182,9 @@ def _moved(
     ambition = memory.ambition * (before.value - here.value)
     search, pairs = _line(options, here.value, ambition, free, direction, pairs)
     if not verdict.every:
-        begun = accepted | verdict.again
-        search = choose(begun, search, verdict.search)
-        pairs = torch.where(begun, pairs, running.pairs)
+        new = accepted | verdict.again
+        search = begun(new, search, verdict.search)
+        pairs = torch.where(new, pairs, running.pairs)
     lower = _lower(here.value, running.mark)
     flat, mark = torch.where(lower, 0, running.flat + accepted), torch.where(lower, here.value, running.mark)
     trial = _trial(here.x, search, state)
@@ -199,7 +201,6 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
     learned = verdict.accepted & (sy > -torch.finfo(sy.dtype).eps * verdict.fall)
     every = bool(learned.all())
     if not every:
-        s, y = torch.where(learned[:, None], s, 0.0), torch.where(learned[:, None], y, 0.0)
         sy = torch.where(learned, sy, 1.0)
     first = learned & (running.pairs == 0)
     return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent)
@@ -223,8 +224,8 @@ def _line(
 
 
 def _lower(value: Tensor, mark: Tensor) -> Tensor:
-    """Where a value is clearly lower than another one; (rows,)."""
-    return (value < mark - CLEARLY * torch.finfo(value.dtype).eps * mark.abs()) | torch.isinf(mark)
+    """Where a value is clearly lower than a mark, or there is no mark yet but +inf; (rows,)."""
+    return ~(value >= torch.add(mark, mark.abs(), alpha=-CLEARLY * torch.finfo(value.dtype).eps))
 
 
 def _trial(x: Tensor, search: Bracket, state: QuasiNewtonState) -> Tensor:
