@@ -5,7 +5,9 @@ point and the others from another, every partial derivative is then the one know
 searched at once: a row of a query is one point for each of the one-dimensional searches, so that a grid of N
 points costs 2 N units in any dimension. Derivatives on the grid are summed up to values, the lowest cell of
 each variable where the derivative changes its sign is refined by secants and bisection, then the grid is made
-finer: everywhere, and more so around what was found.
+finer: everywhere, and more so around what was found. Sums of slopes are not exact, so that the next lowest
+cells are refined too, and put to the test by values: one for each variable, of the best point with another
+coordinate.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ ZOOM_LEVEL = 5  # from here on a level ends with a finer grid around what was fo
 ZOOM = 16  # points of that on each side
 REACH = 4  # cells that it reaches to each side
 REFINEMENTS = 40
+SWAP_LEVEL = 6  # from here on other cells are put to the test
+RIVALS = 3  # of each variable
+GRID, REFINE, SWAP, CONFIRM = "grid", "refine", "swap", "confirm"  # stages
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,13 @@ class SeparableState(State):
     level : int
     zoomed : bool
         Whether the grid around what was found is, or was, evaluated at this level.
+    stage : {"grid", "refine", "swap", "confirm"}
+        What is to be evaluated: a grid, a step of the refinement, the best point with one coordinate of the
+        trial each, or the best point.
     refined : int
-        Steps of refinement made since the last grid; -1 where a grid is to be evaluated.
+        Steps of this refinement.
+    rival : int
+        Which cell by value is refined, 0 for the lowest.
     done : bool
         Whether the finest grid has been refined.
     points, slopes : Tensor, shape (count, dim)
@@ -43,18 +53,26 @@ class SeparableState(State):
     left, right : Tensor, shape (2, dim)
         Ends of the bracket of each variable: coordinate and derivative.
     trial : Tensor, shape (dim,)
-        Next point of the refinement.
+        Next point of the refinement, or where it has ended.
+    best : Tensor, shape (dim,)
+        What has stood the test so far.
+    base : Tensor, shape ()
+        Its value; +inf before there is one.
     """
 
     level: int
     zoomed: bool
+    stage: str
     refined: int
+    rival: int
     done: bool
     points: Tensor
     slopes: Tensor
     left: Tensor
     right: Tensor
     trial: Tensor
+    best: Tensor
+    base: Tensor
 
 
 @dataclass(frozen=True)
@@ -77,38 +95,49 @@ class Separable:
             0,
             level=FIRST_LEVEL,
             zoomed=False,
-            refined=-1,
+            stage=GRID,
+            refined=0,
+            rival=0,
             done=False,
             points=none,
             slopes=none,
             left=none,
             right=none,
             trial=x[0],
+            best=x[0],
+            base=torch.full_like(x[0, 0], torch.inf),
         )
 
     def ask(self, state: SeparableState) -> Query:
-        if state.refined >= 0:
+        if state.stage == SWAP:
+            return Query(_swaps(state), sample=-1)
+        if state.stage == REFINE:
             return Query(state.trial[None], order=1, sample=-1)
+        if state.stage == CONFIRM:
+            return Query(state.best[None], order=1, sample=-1)
         grid = _around(state) if state.zoomed else _everywhere(state)
         return Query(project(grid, state.lower, state.upper), order=1, sample=-1)
 
     def tell(self, state: SeparableState, evaluation: Evaluation) -> SeparableState:
-        assert evaluation.grad is not None
-        grad = torch.nan_to_num(evaluation.grad)
         lowest = evaluation.value.argmin()
         better = evaluation.value[lowest] < state.value[0]
-        points, order = torch.cat([state.points, evaluation.x]).sort(dim=0, stable=True)
         state = replace(
             state,
             x=torch.where(better, evaluation.x[lowest], state.x),
             value=torch.where(better, evaluation.value[lowest], state.value),
             step=state.step + 1,
-            points=points,
-            slopes=torch.cat([state.slopes, grad]).gather(0, order),
         )
-        if state.refined < 0:
-            return _trying(_bracketed(state))
-        return _refined(state, torch.stack([evaluation.x[0], grad[0]]))
+        if state.stage == SWAP:
+            return _swapped(state, evaluation.value)
+        if state.stage == CONFIRM:
+            return _challenged(replace(state, base=evaluation.value[0]))
+        assert evaluation.grad is not None
+        grad = torch.nan_to_num(evaluation.grad)
+        points, order = torch.cat([state.points, evaluation.x]).sort(dim=0, stable=True)
+        state = replace(state, points=points, slopes=torch.cat([state.slopes, grad]).gather(0, order))
+        if state.stage == GRID:
+            return _trying(_bracketed(replace(state, rival=0)))
+        return _refined(state, torch.stack([evaluation.x[0], grad[0]]), evaluation.value[0])
 
 
 def mixed(a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -156,14 +185,14 @@ def _everywhere(state: SeparableState) -> Tensor:
 
 
 def _around(state: SeparableState) -> Tensor:
-    """Points around the last trial; (2 ZOOM + 1, dim)."""
+    """Points around the best one; (2 ZOOM + 1, dim)."""
     share = torch.linspace(-1, 1, 2 * ZOOM + 1, dtype=state.x.dtype, device=state.x.device)
     reach = (state.upper - state.lower) * (REACH / 2**state.level)
-    return torch.addcmul(state.trial, share[:, None], reach)
+    return torch.addcmul(state.best, share[:, None], reach)
 
 
 def _bracketed(state: SeparableState) -> SeparableState:
-    """Brackets of the lowest minimum of each variable, by the trapezoidal rule."""
+    """Brackets of the lowest minimum of each variable, or of a rival's, by the trapezoidal rule."""
     x, g = state.points, state.slopes
     width = x[1:] - x[:-1]
     value = torch.cat([torch.zeros_like(x[:1]), (width * (g[1:] + g[:-1]) / 2).cumsum(0)])
@@ -172,25 +201,50 @@ def _bracketed(state: SeparableState) -> SeparableState:
     inside = torch.where(falls, value[:-1] + g[:-1] * share * width / 2, torch.inf)
     first = torch.where(g[0] >= 0, value[0], torch.inf)
     last = torch.where(g[-1] <= 0, value[-1], torch.inf)
-    place = torch.cat([first[None], inside, last[None]]).argmin(0)
+    place = torch.cat([first[None], inside, last[None]]).argsort(stable=True, dim=0)[state.rival]
     left = (place - 1).clamp_min(0)[None]
     right = place.clamp_max(len(x) - 1)[None]
     ends = [torch.cat([x.gather(0, end), g.gather(0, end)]) for end in (left, right)]
-    return replace(state, left=ends[0], right=ends[1], refined=0)
+    return replace(state, left=ends[0], right=ends[1], stage=REFINE, refined=0)
 
 
-def _refined(state: SeparableState, told: Tensor) -> SeparableState:
-    """Narrower brackets, then the next trial or, where they get no narrower, the next grid."""
+def _refined(state: SeparableState, told: Tensor, value: Tensor) -> SeparableState:
+    """Narrower brackets, then the next trial or, where they get no narrower, what comes of this one."""
     low = told[1] <= 0
     left, right = torch.where(low, told, state.left), torch.where(low, state.right, told)
     narrowed = _trying(replace(state, left=left, right=right, refined=state.refined + 1))
     if narrowed.refined < REFINEMENTS and bool((narrowed.trial != state.trial).any()):
         return narrowed
+    if state.rival:
+        return replace(state, stage=SWAP)
+    known = bool(torch.isfinite(state.base)) and state.level >= SWAP_LEVEL
+    here = replace(state, trial=state.best, best=told[0], base=value)
+    return replace(here, stage=SWAP) if known else _challenged(here)  # what was best before is a rival too
+
+
+def _swaps(state: SeparableState) -> Tensor:
+    """The best point with one coordinate of the trial each; (dim, dim)."""
+    one = torch.eye(len(state.best), dtype=torch.bool, device=state.best.device)
+    return torch.where(one, state.trial, state.best)
+
+
+def _swapped(state: SeparableState, value: Tensor) -> SeparableState:
+    """What is best after a test by values (dim,): every coordinate that lowered the value."""
+    lower = value < state.base
+    if not bool(lower.any()):
+        return _challenged(state)
+    return replace(state, best=torch.where(lower, state.trial, state.best), stage=CONFIRM)
+
+
+def _challenged(state: SeparableState) -> SeparableState:
+    """The next rival or, after the last one, the next grid."""
+    if state.level >= SWAP_LEVEL and state.rival < RIVALS:
+        return _trying(_bracketed(replace(state, rival=state.rival + 1)))
     if not state.zoomed and state.level >= ZOOM_LEVEL:
-        return replace(state, zoomed=True, refined=-1)
+        return replace(state, zoomed=True, stage=GRID)
     if state.level == LAST_LEVEL:
         return replace(state, done=True)
-    return replace(state, level=state.level + 1, zoomed=False, refined=-1)
+    return replace(state, level=state.level + 1, zoomed=False, stage=GRID)
 
 
 def _trying(state: SeparableState) -> SeparableState:

@@ -105,6 +105,17 @@ def test_axes_of_a_separable_function_cost_the_same_in_any_dimension(dim):
     assert state.points.shape[0] < 400
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_cells_that_sums_of_slopes_confuse_are_told_apart_by_values(seed):
+    """Büche and Rastrigin's function: hundreds of minima a variable, on one side ten times as steep."""
+    problem = problems.make("bbob_f4", dim=5, seed=seed)
+    walk = states(Separable(), problem.fun, problem.lower.tolist(), problem.upper.tolist())
+    for state in walk:
+        if state.value[0] - problem.value < 1e-8 or state.done:
+            break
+    assert state.value[0] - problem.value < 1e-8
+
+
 def test_a_minimum_on_the_edge_of_the_box_is_found_along_the_axes():
     walk = states(
         Separable(), lambda x: (x - torch.tensor([3.0, -1.0])).square().sum(-1), [-5.0, 0.0], [2.0, 4.0]
