@@ -198,7 +198,8 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
     if state.bounded:
         y = torch.where(running.active, 0.0, y)
     sy = (s * y).sum(1)
-    learned = verdict.accepted & (sy > -torch.finfo(sy.dtype).eps * verdict.fall)
+    kind = torch.finfo(sy.dtype)
+    learned = verdict.accepted & (sy > -kind.eps * verdict.fall) & (sy > kind.tiny**0.5)  # squares of it
     every = bool(learned.all())
     if not every:
         sy = torch.where(learned, sy, 1.0)

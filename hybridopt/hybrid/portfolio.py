@@ -1,12 +1,12 @@
 """The portfolio: a local search first, then several methods at once, of which the one that earns gets more.
 
-It begins as cheaply as one local search. When that has ended, one gradient tells whether the function falls
-apart along the axes; if so, that is used up first. A few more local searches tell what is worth a try: where
-the values at which they began foretell those at which they ended, a value is a cheap look at a whole search,
-and evolution and the trend of the minima are believed in; where not, only more searches find out. From then
-on every arm, a method that could run alone, is paid for what it finds (`payment`), and what local searches
-find is known to all that search locally. A turn ends where an arm can rest: local searches at their end,
-evolution after some generations.
+It begins as cheaply as one local search. When that has ended, its end is evaluated once more, which shows
+noise, and one gradient tells whether the function falls apart along the axes; if so, that is used up first. A
+few more local searches tell what is worth a try: where the values at which they began foretell those at which
+they ended, a value is a cheap look at a whole search, and evolution and the trend of the minima are believed
+in; where not, only more searches find out. From then on every arm, a method that could run alone, is paid for
+what it finds (`payment`), and what local searches find is known to all that search locally. A turn ends where
+an arm can rest: local searches at their end, evolution after some generations.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from hybridopt.hybrid.searches import Known, Searches, foresight, idle
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
 from hybridopt.rng import child_seed
 
-AXES, PROBE = "axes", "probe"
+AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
 PERIOD = 15.0  # units a variable that a turn usually costs
 SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
@@ -43,7 +43,8 @@ BELIEF = {
     "funnel": (0.75, 2.0),
     "evolution": (0.1, 3.0),
 }  # credit to begin with, at both
-STEPS = 0.05  # what is left of the credit of arms that take gradients, on a function of steps
+STEPS = 0.05  # what is left of the credit of arms that take gradients, where gradients tell nothing
+NOISE = 1e-9  # relative difference of two values at one point that is no rounding
 
 _AXES = Separable()
 
@@ -58,11 +59,13 @@ class PortfolioState(State):
     books : Books
         What the arms cost and earned.
     turn : str
-        The arm that asks next; "probe" and "axes" are those of separable functions.
+        The arm that asks next; "repeat" looks for noise, "probe" and "axes" are those of separable functions.
     known : Known, optional
         Where local searches ended, of all arms that keep `Searches`.
     start, slope : Tensor, shape (dim,)
         The first point with a gradient, and that.
+    noisy : bool, optional
+        Whether two values at one point differed; None before that is known, or where it is not asked.
     agreed : int
         Probes that found the function separable; -1 once one did not, or none can be made.
     axes : SeparableState
@@ -74,6 +77,7 @@ class PortfolioState(State):
     known: Known | None
     start: Tensor
     slope: Tensor
+    noisy: bool | None
     agreed: int
     axes: SeparableState
 
@@ -124,8 +128,9 @@ class Portfolio:
         for name, arm in named.items():
             if not hasattr(arm, "ask") or isinstance(arm, type):
                 raise TypeError(f"arms must be optimizers by name, got {arm!r} for {name!r}")
-        if not named or {AXES, PROBE} & named.keys():
-            raise ValueError(f"arms must be one or more, not named {AXES!r} or {PROBE!r}, got {list(named)}")
+        reserved = {AXES, PROBE, REPEAT}
+        if not named or reserved & named.keys():
+            raise ValueError(f"arms must be one or more, not named {sorted(reserved)}, got {list(named)}")
         object.__setattr__(self, "arms", tuple(named.items()))
 
     @property
@@ -151,11 +156,14 @@ class Portfolio:
             known=None,
             start=x[0],
             slope=torch.zeros_like(x[0]),
+            noisy=None,
             agreed=0 if can_probe else -1,
             axes=_AXES.init(x, lower, upper, seed=child_seed(seed, AXES)),
         )
 
     def ask(self, state: PortfolioState) -> Query:
+        if state.turn == REPEAT:
+            return Query(self._first_search(state).x[:1], sample=-1)
         if state.turn == PROBE:
             return Query(self._probe(state)[0][None], order=1, sample=-1)
         if state.turn == AXES:
@@ -164,6 +172,8 @@ class Portfolio:
 
     def tell(self, state: PortfolioState, evaluation: Evaluation) -> PortfolioState:
         state = replace(state, step=state.step + 1)
+        if state.turn == REPEAT:
+            return self._turned(self._repeated(state, float(evaluation.value[0])))
         if state.turn == PROBE:
             return self._turned(self._probed(state, evaluation))
         if state.turn == AXES:
@@ -184,7 +194,7 @@ class Portfolio:
     def _turned(self, state: PortfolioState) -> PortfolioState:
         """The state in which the next arm has its turn, and knows what the others found."""
         turn = self._next(state)
-        if turn in (AXES, PROBE):
+        if turn in (AXES, PROBE, REPEAT):
             part = state.axes if turn == AXES else state
             return replace(state, turn=turn, x=part.x, value=part.value)
         arm, known = state.arms[turn], state.known
@@ -201,13 +211,15 @@ class Portfolio:
         return state.books.accounts[turn].turns == 0 and dict(self.arms)[turn].traits.order > 0
 
     def _next(self, state: PortfolioState) -> str:
+        if state.noisy is None and self._keeps_searches(state):
+            return REPEAT
         wanted = PROBES + (len(state.lower) - 1).bit_length()
         if 0 <= state.agreed < wanted:
             return PROBE
         if state.agreed == wanted and not state.axes.done:
             return AXES
         first, accounts, known = self.arms[0][0], state.books.accounts, state.known
-        steps = known is not None and idle(known)
+        steps = state.noisy or (known is not None and idle(known))
         few = known is not None and len(known.origins) < (FEWEST if steps else FEW)
         if few and accounts[first].spent < LONGEST * len(state.lower):
             return first
@@ -215,6 +227,15 @@ class Portfolio:
         priors = {name: _prior(name, arm, min(1.0, max(0.0, sight)), steps) for name, arm in self.arms}
         period = PERIOD * len(state.lower)
         return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))
+
+    def _keeps_searches(self, state: PortfolioState) -> bool:
+        return _searches(state.arms[self.arms[0][0]]) is not None
+
+    def _repeated(self, state: PortfolioState, value: float) -> PortfolioState:
+        """What a second value at the end of the first search tells."""
+        before = float(self._first_search(state).value[0])
+        noisy = abs(value - before) > NOISE * max(1.0, abs(before))
+        return replace(state, noisy=noisy, agreed=-1 if noisy else state.agreed)
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:
         """A mixture of the start and of the end of the first local search."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from hybridopt.evaluate import Evaluator
 from hybridopt.minimize.limits import parse_limits, parse_seed
 from hybridopt.minimize.methods import choose
 from hybridopt.minimize.run import Run
-from hybridopt.objectives.function import resolve
+from hybridopt.objectives.function import resolve, shortly
 from hybridopt.objectives.space import parse_start_and_bounds
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def minimize(
     bounds: Any = None,
     method: Any = "auto",
     options: Mapping[str, Any] | None = None,
+    constraints: Any = (),
     jac: Callable[..., Any] | bool | None = None,
     vectorized: bool = False,
     max_evals: int | None = None,
@@ -68,6 +69,8 @@ def minimize(
         function, `BFGS` (above 100 variables `LBFGS`), else the portfolio's gradient-free form.
     options : mapping, optional
         Options of a method that is given by name or class.
+    constraints : optional
+        None but bounds are known yet: others raise NotImplementedError, which says what to use meanwhile.
     jac : callable or bool, optional
         Gradient of a numpy function, of the shapes of x; True if `fun` returns value and gradient.
     vectorized : bool
@@ -120,6 +123,8 @@ def minimize(
     ------
     ValueError, TypeError
         For arguments that can't be meant, with what was expected.
+    NotImplementedError
+        For constraints beyond bounds.
     GradientMismatchError
         If the gradient is not that of the function.
     Exception
@@ -135,6 +140,12 @@ def minimize(
     >>> round(result.fun, 6)
     0.0
     """
+    if constraints is not None and not (isinstance(constraints, Sequence) and len(constraints) == 0):
+        raise NotImplementedError(
+            "constraints beyond bounds are not implemented, got constraints="
+            f"{shortly(constraints)}; add a penalty to fun, substitute variables that can't violate them, or "
+            "refine the result with scipy.optimize.minimize(method='SLSQP', constraints=...)"
+        )
     limits = parse_limits(max_evals, target, max_time, tol)
     seed = parse_seed(seed, checkpoint)
     share = CENTRAL if isinstance(method, str) and method == "auto" else 1.0

@@ -151,7 +151,7 @@ class NumpyObjective:
         results = [fun(row.copy(), *self.args) for row in x]
         if self.jac is True and fun is self.fun:
             if not all(isinstance(result, tuple | list) and len(result) == 2 for result in results):
-                got = _shortly(results[0])
+                got = shortly(results[0])
                 raise TypeError(f"with jac=True fun must return (value, gradient), got {got}")
             return tuple(zip(*results, strict=True))
         return results
@@ -162,7 +162,7 @@ class NumpyObjective:
             array = np.asarray(result, dtype=float)
         except (TypeError, ValueError) as error:
             hint = "" if self.jac is not None else "; if fun returns value and gradient, pass jac=True"
-            raise TypeError(f"{name} must return numbers, got {_shortly(result)}{hint}") from error
+            raise TypeError(f"{name} must return numbers, got {shortly(result)}{hint}") from error
         if result is None or (isinstance(result, list) and any(one is None for one in result)):
             raise TypeError(f"{name} returned None, expected a number; is a return missing?")
         if array.shape == (*like.shape, 1) and not self.vectorized:
@@ -249,7 +249,8 @@ def _is_torchs(jac: Function | None, sample: Tensor, args: tuple[Any, ...]) -> b
         return False
 
 
-def _shortly(result: Any) -> str:
+def shortly(result: Any) -> str:
+    """Its repr, cut where it is long."""
     text = repr(result)
     return text if len(text) < 60 else text[:57] + "..."
 

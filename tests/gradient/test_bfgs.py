@@ -7,6 +7,7 @@ import torch
 
 import hybridopt
 from hybridopt import BFGS, LBFGS, problems
+from hybridopt.core import Evaluation
 from hybridopt.evaluate import Evaluator
 from hybridopt.gradient.bfgs import FactorMemory
 from hybridopt.gradient.lbfgs import PairsMemory
@@ -432,3 +433,16 @@ def test_impossible_options_are_refused(method, options, error):
 def test_a_memory_of_no_steps_is_refused():
     with pytest.raises(ValueError, match="memory must be at least 1"):
         LBFGS(memory=0)
+
+
+@pytest.mark.parametrize("method", [BFGS(), LBFGS()])
+def test_steps_too_small_to_be_squared_teach_nothing(method):
+    """Noise in the values keeps a search going, here towards 0 until products underflow."""
+    noise = torch.Generator().manual_seed(0)
+    lower, upper = torch.full((3,), -3.0, dtype=torch.float64), torch.full((3,), 2.0, dtype=torch.float64)
+    state = method.init(torch.full((8, 3), -0.5, dtype=torch.float64), lower, upper, seed=0)
+    for _ in range(500):
+        x = method.ask(state).x
+        assert torch.isfinite(x).all()
+        value = x.square().sum(1) + 1e-3 * torch.randn(len(x), generator=noise, dtype=x.dtype)
+        state = method.tell(state, Evaluation(x, value, 2 * x))

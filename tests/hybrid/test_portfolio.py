@@ -190,6 +190,17 @@ def test_on_a_function_of_steps_values_lead():
     assert found.phases["evolution"].cost > 0.7 * found.ledger.cost
 
 
+def test_noise_is_noticed_and_values_lead():
+    generator = torch.Generator().manual_seed(0)  # one of its own: no seed of ours makes it repeat
+
+    def noisy(x):
+        return x.square().sum(-1) + 1e-3 * torch.randn(x.shape[:-1], generator=generator, dtype=x.dtype)
+
+    found = hybridopt.minimize(noisy, bounds=[(-3, 2)] * 3, vectorized=True, max_evals=1500, seed=0)
+    assert abs(torch.from_numpy(found.x)).max() < 0.2
+    assert found.phases["evolution"].cost > 0.6 * found.ledger.cost
+
+
 def test_multistart_stops_when_the_same_minima_keep_coming_back():
     problem = problems.make("styblinski_tang", dim=2, seed=0)
     found = hybridopt.minimize(

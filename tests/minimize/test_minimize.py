@@ -563,3 +563,9 @@ def test_optimizer_may_be_given_as_class_or_torch_class():
     assert by_class.fun == by_name.fun
     by_torch = minimize(parabola, x0=[0.0], method=torch.optim.SGD, options={"lr": 0.1})
     assert by_torch.x == minimize(parabola, x0=[0.0], method=SGD).x
+
+
+def test_constraints_beyond_bounds_are_refused_with_a_way_out():
+    with pytest.raises(NotImplementedError, match="constraints beyond bounds .*SLSQP"):
+        minimize(parabola, x0=[0.0, 3.0], constraints={"type": "eq", "fun": lambda x: x[0]})
+    minimize(parabola, x0=[0.0, 3.0], constraints=(), method=SGD, max_evals=10)
