@@ -27,8 +27,8 @@ from torch import Tensor
 
 from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
-from hybridopt.gradient.bfgs import BFGS
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
+from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.judge import arriving, believed, hopeless, promised
 from hybridopt.hybrid.keep import best_of, with_best
 from hybridopt.hybrid.minima import NEAR, Minima, add, duplicates, none_yet, unit
@@ -40,8 +40,6 @@ LEARNING = 0.5  # how quickly the reach of hops follows, in natural logarithms a
 LEAST, MOST = 1e-3, 0.5  # that reach, in widths
 SPLICED = 0.5  # share of the recombinations of two minima; the others take three
 ROUNDINGS = 8.0  # of the value: the search for the best minimum is over when it promises no more
-
-_BFGS = BFGS()
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ class BasinHopping:
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> BasinHoppingState:
         starts = fill(x, self.population_size, lower, upper, child_seed(seed, "starts"))
-        search = _BFGS.init(starts, lower, upper, seed=child_seed(seed, "search", 0))
+        search = quasi_newton(starts.shape[1]).init(starts, lower, upper, seed=child_seed(seed, "search", 0))
         return BasinHoppingState(
             search.x,
             search.value,
@@ -181,10 +179,11 @@ class BasinHopping:
         )
 
     def ask(self, state: BasinHoppingState) -> Query:
-        return _BFGS.ask(state.search)
+        return quasi_newton(state.x.shape[1]).ask(state.search)
 
     def tell(self, state: BasinHoppingState, evaluation: Evaluation) -> BasinHoppingState:
-        search, ran = _BFGS.tell(state.search, evaluation), state.search.running.rows
+        search = quasi_newton(state.x.shape[1]).tell(state.search, evaluation)
+        ran = state.search.running.rows
         best_x, best_value = best_of(evaluation, state.best_x, state.best_value)
         state = replace(state, step=state.step + 1, search=search, best_x=best_x, best_value=best_value)
         state = _ended(state, ran, self.ftol)
@@ -204,7 +203,8 @@ class BasinHopping:
             hops = torch.zeros_like(state.hops)
             unknown = torch.full_like(state.heights, torch.inf)
             state = replace(state, members=starts, heights=unknown, idle=0, reach=self.reach)
-        return replace(state, search=_BFGS.init(starts, state.lower, state.upper, seed=seed), hops=hops)
+        search = quasi_newton(starts.shape[1]).init(starts, state.lower, state.upper, seed=seed)
+        return replace(state, search=search, hops=hops)
 
     def _starts(self, state: BasinHoppingState, seed: int) -> tuple[Tensor, Tensor]:
         """Where the searches of all members begin, (population, dim), and which of them by a hop."""

@@ -23,8 +23,9 @@ from torch import Tensor
 from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.evolution.genetic import GeneticAlgorithm, GeneticState
-from hybridopt.gradient.bfgs import BFGS
+from hybridopt.gradient import BFGS, LBFGS
 from hybridopt.gradient.quasi_newton import QuasiNewtonState, given_up
+from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.keep import best_of, with_best
 from hybridopt.rng import child_seed, generator
 
@@ -144,10 +145,10 @@ class MemeticGenetic:
         )
 
     def ask(self, state: MemeticState) -> Query:
-        return self._local.ask(state.search)
+        return self._local(state).ask(state.search)
 
     def tell(self, state: MemeticState, evaluation: Evaluation) -> MemeticState:
-        search = self._local.tell(state.search, evaluation)
+        search = self._local(state).tell(state.search, evaluation)
         if search.step >= self.local_steps:
             search = given_up(search, search.value[search.running.rows] > search.value.amin())
         best_x, best_value = best_of(evaluation, state.best_x, state.best_value)
@@ -182,9 +183,8 @@ class MemeticGenetic:
         """Genomes of the next generation, and their searches, about to begin."""
         genomes = self.genetic.ask(genetic).x
         seed = child_seed(seed, "search", genetic.step)
-        search = self._local.init(genomes, genetic.lower, genetic.upper, seed=seed)
+        search = self._local(genetic).init(genomes, genetic.lower, genetic.upper, seed=seed)
         return search.x, search
 
-    @property
-    def _local(self) -> BFGS:
-        return BFGS(ftol=self.ftol)
+    def _local(self, state: State) -> BFGS | LBFGS:
+        return quasi_newton(state.x.shape[1], self.ftol)

@@ -95,7 +95,7 @@ class MultiStart:
     population_size : int, >= 1
         Local searches that run side by side: 1 finds the first minima soonest, more make larger batches.
     points : int, optional
-        Points drawn before searches start anew; by default max(4, dim).
+        Points drawn before searches start anew; by default `dim`, but at least 4 and at most 100.
     sharpness : float, > 0
         The larger, the larger is the critical distance, and the fewer searches start.
 
@@ -156,7 +156,7 @@ class MultiStart:
     def ask(self, state: MultiStartState) -> Query:
         if state.searching:
             return query(state.searches)
-        count = self.points or max(4, len(state.lower))
+        count = self.points or min(100, max(4, len(state.lower)))
         seed = child_seed(state.seed, "points", state.drawn)
         return Query(fill(state.x[:1], count + 1, state.lower, state.upper, seed)[1:], sample=-1)
 
@@ -182,7 +182,7 @@ class MultiStart:
         u, best = state.points / width, state.minima.x / width
         dim, count = u.shape[1], state.drawn + 1
         share = self.sharpness * math.log(count) / count
-        radius = (math.exp(math.lgamma(1 + dim / 2)) * share) ** (1 / dim) / math.sqrt(math.pi)
+        radius = math.exp(math.lgamma(1 + dim / 2) / dim) * share ** (1 / dim) / math.sqrt(math.pi)
         near = (torch.cdist(u, u) < radius).tril(-1).any(1)  # the better ones stand first
         if best.shape[0]:
             near |= (torch.cdist(u, best) < CLOSE * radius).any(1)

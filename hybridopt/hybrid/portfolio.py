@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -124,7 +124,7 @@ class Portfolio:
     arms: tuple[tuple[str, Optimizer[Any]], ...]
 
     def __init__(self, arms: Mapping[str, Optimizer[Any]] | None = None, *, gradients: bool = True) -> None:
-        named = dict(_default_arms(gradients) if arms is None else arms)
+        named = dict(default_arms(gradients) if arms is None else arms)
         for name, arm in named.items():
             if not hasattr(arm, "ask") or isinstance(arm, type):
                 raise TypeError(f"arms must be optimizers by name, got {arm!r} for {name!r}")
@@ -266,11 +266,15 @@ def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:
     return (blind + (seeing - blind) * sight) * (STEPS if steps and arm.traits.order else 1.0)
 
 
-def _default_arms(gradients: bool) -> dict[str, Optimizer[Any]]:
+def default_arms(
+    gradients: bool, covariance: Literal["full", "separable"] = "full"
+) -> dict[str, Optimizer[Any]]:
+    """Arms for functions with gradients, or without; evolution learns a covariance of this kind."""
+    evolution = bipop_cmaes(covariance=covariance)
     if gradients:
         hopping = BasinHopping(population_size=1)
-        return {"local": MultiStart(), "hopping": hopping, "funnel": Funnel(), "evolution": bipop_cmaes()}
-    return {"evolution": bipop_cmaes(), "differential": SHADE()}
+        return {"local": MultiStart(), "hopping": hopping, "funnel": Funnel(), "evolution": evolution}
+    return {"evolution": evolution, "differential": SHADE()}
 
 
 def _splits(lower: Tensor, upper: Tensor) -> bool:

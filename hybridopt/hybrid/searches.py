@@ -1,4 +1,4 @@
-"""Local searches by BFGS side by side, and what they know: where earlier ones ended.
+"""Local searches by quasi-Newton methods side by side, and what they know: where earlier ones ended.
 
 A search that can't end below the best minimum any more is given up; so is one that runs into a minimum that
 is known (`judge`). Where it was given up it stood, by its own quadratic model, within a twentieth of its
@@ -13,16 +13,14 @@ import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation, Query
-from hybridopt.gradient.bfgs import BFGS
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
+from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.judge import arriving, hopeless
 from hybridopt.hybrid.minima import Minima, add, none_yet, unit
 
 NEUTRAL = 0.4  # foresight before there is any
 SURE = 3  # searches that weigh as much as that
 MOST = 1000  # ends that are remembered: the last ones
-
-_BFGS = BFGS()
 
 
 @dataclass(frozen=True)
@@ -72,26 +70,26 @@ class Searches:
 def begin(x: Tensor, lower: Tensor, upper: Tensor, seed: int) -> Searches:
     """Searches from rows (rows, dim); nothing is known yet."""
     none = x.new_empty(0)
-    search = _BFGS.init(x, lower, upper, seed=seed)
+    search = quasi_newton(x.shape[1]).init(x, lower, upper, seed=seed)
     return Searches(search, search.value, Known(none_yet(x), x.new_empty(0, x.shape[1]), none, none))
 
 
 def begin_again(searches: Searches, x: Tensor, seed: int) -> Searches:
     """Searches from other rows (rows, dim)."""
     search = searches.search
-    search = _BFGS.init(x, search.lower, search.upper, seed=seed)
+    search = quasi_newton(x.shape[1]).init(x, search.lower, search.upper, seed=seed)
     return Searches(search, search.value, searches.known)
 
 
 def query(searches: Searches) -> Query:
     """What the searches that run want to know."""
-    return _BFGS.ask(searches.search)
+    return quasi_newton(searches.search.x.shape[1]).ask(searches.search)
 
 
 def told(searches: Searches, evaluation: Evaluation) -> Searches:
     """Searches after their trials."""
     ran, known = searches.search.running.rows, searches.known
-    search = _BFGS.tell(searches.search, evaluation)
+    search = quasi_newton(evaluation.x.shape[1]).tell(searches.search, evaluation)
     origin = evaluation.value if searches.search.step == 0 else searches.origin
     width = unit(search.x[0], search.lower, search.upper)
     over, back = _judged(search, known.minima, width)

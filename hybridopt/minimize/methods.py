@@ -10,7 +10,7 @@ from torch import Tensor
 from hybridopt import registry
 from hybridopt.core import Optimizer
 
-DENSE = 100  # variables up to which a matrix for each row pays
+WIDE = 300  # variables above which evolution learns a diagonal instead of a matrix
 
 
 def choose(
@@ -67,9 +67,10 @@ def _make(
 
 def _auto(differentiable: bool, lower: Tensor, upper: Tensor) -> Optimizer[Any]:
     """The portfolio in a finite box, or where there are values alone; else one local search."""
-    from hybridopt.gradient import BFGS, LBFGS
-    from hybridopt.hybrid import Portfolio
+    from hybridopt.gradient.suited import quasi_newton
+    from hybridopt.hybrid.portfolio import Portfolio, default_arms
 
     if not differentiable or torch.isfinite(upper - lower).all():
-        return Portfolio(gradients=differentiable)
-    return BFGS() if len(lower) <= DENSE else LBFGS()
+        wide = len(lower) > WIDE
+        return Portfolio(default_arms(differentiable, "separable" if wide else "full"))
+    return quasi_newton(len(lower))

@@ -201,6 +201,15 @@ def test_noise_is_noticed_and_values_lead():
     assert found.phases["evolution"].cost > 0.6 * found.ledger.cost
 
 
+@pytest.mark.parametrize("dim", [150, 2000])
+def test_many_variables_take_no_matrix_of_their_square(dim):
+    def coupled(x):
+        return (x - 0.3).square().sum(-1) + 0.2 * (x[..., 1:] * x[..., :-1]).sum(-1)
+
+    found = hybridopt.minimize(coupled, bounds=[(-4, 5)] * dim, vectorized=True, max_evals=4000, seed=0)
+    assert abs(found.jac).max() < 1e-5
+
+
 def test_multistart_stops_when_the_same_minima_keep_coming_back():
     problem = problems.make("styblinski_tang", dim=2, seed=0)
     found = hybridopt.minimize(
