@@ -10,6 +10,7 @@ from hybridopt.core import Evaluation
 from hybridopt.evolution.cmaes import CMAESState, bipop_cmaes, ipop_cmaes
 from hybridopt.evolution.cmaes.constants import constants, default_population
 from hybridopt.evolution.cmaes.coordinates import coordinates, to_point, to_unit
+from hybridopt.evolution.cmaes.covariance import KINDS
 from hybridopt.testing import LAWS, parametrization
 
 with warnings.catch_warnings():
@@ -320,6 +321,25 @@ def test_a_minimum_on_the_bounds_is_found(dim):
     state = optimizer.init(torch.zeros(1, dim, dtype=F64), -upper, upper, seed=0)
     state = run(optimizer, state, corner(dim), 150 * dim)
     assert state.value.view(20, -1).amin(1).max() < 1e-8
+
+
+@pytest.mark.parametrize("covariance", ["full", "separable"])
+def test_no_standard_deviation_grows_beyond_a_third_of_the_box(covariance):
+    optimizer = CMAES(40, covariance=covariance, runs=2)
+    lower, upper = (
+        torch.tensor([-1.0, -40.0, -math.inf], dtype=F64),
+        torch.tensor([3.0, 40.0, 5.0], dtype=F64),
+    )
+    state = optimizer.init(torch.zeros(2, 3, dtype=F64), lower, upper, seed=0)
+    kind, widest, outermost = KINDS[covariance], 0.0, 0.0
+    for step in range(60):
+        query = optimizer.ask(state)
+        noise = torch.rand(80, generator=torch.Generator().manual_seed(step), dtype=F64)
+        state = optimizer.tell(state, Evaluation(query.x, noise - 1e-3 * query.x[:, 2].abs()))
+        spread = state.sigma[:, 0] * kind.variances(state.covariance).sqrt()
+        widest, outermost = max(widest, float(spread[:, :2].max())), max(outermost, float(spread[:, 2].max()))
+    assert 0.3 < widest < 1 / 3 + 1e-9  # of the width
+    assert outermost > 1.0
 
 
 def test_a_half_bounded_minimum_is_found_at_either_end():

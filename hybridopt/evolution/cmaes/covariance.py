@@ -55,6 +55,9 @@ class Covariance(Protocol):
     def variances(self, covariance: Tensor) -> Tensor:
         """Variance of each coordinate; shape (runs, dim)."""
 
+    def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
+        """Covariance where coordinates are measured in other units, by shares (runs, 1, dim); `kept`."""
+
     def axes(self, factor: Tensor) -> Tensor:
         """Axes of the ellipsoid, conjugate to one another, as rows; shape (runs, dim, dim)."""
 
@@ -87,6 +90,9 @@ class Full:
 
     def variances(self, covariance: Tensor) -> Tensor:
         return covariance.diagonal(dim1=1, dim2=2)
+
+    def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
+        return covariance * share * share.mT
 
     def axes(self, factor: Tensor) -> Tensor:
         return factor.mT
@@ -123,6 +129,9 @@ class Separable:
 
     def variances(self, covariance: Tensor) -> Tensor:
         return covariance[:, 0]
+
+    def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
+        return covariance * share.square()
 
     def axes(self, factor: Tensor) -> Tensor:
         return torch.diag_embed(factor[:, 0])

@@ -21,10 +21,12 @@ from torch import Tensor
 from hybridopt.check import check_positive, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits, project
 from hybridopt.evolution.cmaes.constants import Constants, constants, default_population
-from hybridopt.evolution.cmaes.coordinates import Coordinates, coordinates, to_point, to_unit
+from hybridopt.evolution.cmaes.coordinates import Coordinates, Fold, coordinates, to_point, to_unit
 from hybridopt.evolution.cmaes.covariance import KINDS, Covariance
 from hybridopt.rng import generator
 from hybridopt.start import fill
+
+MOST_OF_BOX = 1 / 3  # as in the package cma: wider, and samples see the mirror images of the box as well
 
 Distribution = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Mean, sigma, covariance, path_sigma, path_c, as in `CMAESState`."""
@@ -73,8 +75,8 @@ class CMAES:
     Every generation asks for `runs * population_size` values: normal samples around each run's mean. The
     first rows that `init` is given become the means. In finite boxes the search lives in widths of the box;
     samples beyond a bound are reflected, and the strategy does not see that
-    (`hybridopt.evolution.cmaes.coordinates`). Generations whose values are all equal, or all infinite, change
-    nothing.
+    (`hybridopt.evolution.cmaes.coordinates`); no standard deviation grows beyond a third of the width.
+    Generations whose values are all equal, or all infinite, change nothing.
 
     Parameters
     ----------
@@ -299,7 +301,20 @@ def _learn(kind: Covariance, c: Constants, state: CMAESState, order: Tensor) -> 
     weights = torch.addcdiv(positive, negative, squares)  # (eq. 46)
     decay = torch.rsub(moving, c.decay + c.stalled, alpha=c.stalled)
     covariance = kind.update(state.covariance, decay, state.y, weights, path_c, c.c_1)  # (eq. 47)
+    if state.coordinates.fold is not None:
+        covariance, path_c = _within(kind, state.coordinates.fold, sigma, covariance, path_c)
     return mean, sigma, covariance, path_sigma, path_c
+
+
+def _within(
+    kind: Covariance, fold: Fold, sigma: Tensor, covariance: Tensor, path_c: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Covariance and path whose standard deviations are at most `MOST_OF_BOX` widths of the box."""
+    spread = kind.variances(covariance)[:, None].clamp_min(0).sqrt() * sigma
+    share = (MOST_OF_BOX * fold.width / spread).clamp_max(1.0)
+    if not bool((share < 1).any()):
+        return covariance, path_c
+    return kind.rescaled(covariance, share), path_c * share
 
 
 def _kept(alike: Tensor, state: CMAESState, learnt: Distribution) -> Distribution:
