@@ -65,7 +65,8 @@ def kill(process, how):
         os.killpg(process.pid, signal.SIGKILL)
     elif how == "children":
         for pid in descendants(process.pid):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.kill(pid, signal.SIGKILL)
     process.kill()
     process.communicate()
 
