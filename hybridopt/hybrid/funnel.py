@@ -17,16 +17,15 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from hybridopt.check import check_whole
-from hybridopt.core import Evaluation, Query, State, Traits, project
-from hybridopt.hybrid.minima import Minima
-from hybridopt.hybrid.searches import Searches, begin, begin_again, query, told
+from hybridopt.core import Evaluation, Query, Traits, project
+from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
 from hybridopt.hybrid.trend import fit, needed, sample
 from hybridopt.rng import child_seed, generator
 from hybridopt.start import fill
 
 
 @dataclass(frozen=True)
-class FunnelState(State):
+class FunnelState(SearchingState):
     """State of `Funnel`.
 
     Attributes
@@ -37,18 +36,7 @@ class FunnelState(State):
         Times that searches have begun.
     """
 
-    searches: Searches
     rounds: int
-
-    @property
-    def searching(self) -> bool:
-        """Whether a local search runs."""
-        return self.searches.running
-
-    @property
-    def minima(self) -> Minima:
-        """Distinct minima, best first."""
-        return self.searches.known.minima
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 
 from hybridopt.check import check_positive, check_whole
-from hybridopt.core import Evaluation, Query, State, Traits
-from hybridopt.hybrid.minima import Minima, unit
-from hybridopt.hybrid.searches import Searches, begin, begin_again, query, told
+from hybridopt.core import Evaluation, Query, Traits
+from hybridopt.hybrid.minima import unit
+from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
 from hybridopt.rng import child_seed
 from hybridopt.start import fill
 
@@ -34,7 +34,7 @@ CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum
 
 
 @dataclass(frozen=True)
-class MultiStartState(State):
+class MultiStartState(SearchingState):
     """State of `MultiStart`.
 
     Attributes
@@ -52,22 +52,11 @@ class MultiStartState(State):
         Local searches begun.
     """
 
-    searches: Searches
     points: Tensor
     values: Tensor
     fresh: Tensor
     drawn: int
     begun: int
-
-    @property
-    def searching(self) -> bool:
-        """Whether a local search runs."""
-        return self.searches.running
-
-    @property
-    def minima(self) -> Minima:
-        """Distinct minima, best first."""
-        return self.searches.known.minima
 
     @property
     def exhausted(self) -> bool:

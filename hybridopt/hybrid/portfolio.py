@@ -27,7 +27,7 @@ from hybridopt.hybrid.funnel import Funnel
 from hybridopt.hybrid.minima import Minima
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
-from hybridopt.hybrid.searches import Known, Searches, foresight, idle
+from hybridopt.hybrid.searches import Known, Searches, SearchingState, foresight, idle
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
 from hybridopt.rng import child_seed
 
@@ -256,8 +256,7 @@ class Portfolio:
 
 def _searches(arm: State) -> Searches | None:
     """The local searches of an arm that keeps such."""
-    searches = getattr(arm, "searches", None)
-    return searches if isinstance(searches, Searches) else None
+    return arm.searches if isinstance(arm, SearchingState) else None
 
 
 def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:

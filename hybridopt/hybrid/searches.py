@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybridopt.core import Evaluation, Query
+from hybridopt.core import Evaluation, Query, State
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.judge import arriving, hopeless
@@ -65,6 +65,28 @@ class Searches:
     def running(self) -> bool:
         """Whether one runs."""
         return self.search.running.rows.shape[0] > 0
+
+
+@dataclass(frozen=True)
+class SearchingState(State):
+    """State of an optimizer that searches locally and rests between searches.
+
+    Attributes
+    ----------
+    searches : Searches
+    """
+
+    searches: Searches
+
+    @property
+    def searching(self) -> bool:
+        """Whether a local search runs."""
+        return self.searches.running
+
+    @property
+    def minima(self) -> Minima:
+        """Distinct minima, best first."""
+        return self.searches.known.minima
 
 
 def begin(x: Tensor, lower: Tensor, upper: Tensor, seed: int) -> Searches:
