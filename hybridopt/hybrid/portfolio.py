@@ -234,7 +234,8 @@ class Portfolio:
     def _repeated(self, state: PortfolioState, value: float) -> PortfolioState:
         """What a second value at the end of the first search tells."""
         before = float(self._first_search(state).value[0])
-        noisy = abs(value - before) > NOISE * max(1.0, abs(before))
+        rounding = 64 * torch.finfo(state.x.dtype).eps  # batches of other sizes may add up in another order
+        noisy = abs(value - before) > max(NOISE, rounding) * max(1.0, abs(before))
         return replace(state, noisy=noisy, agreed=-1 if noisy else state.agreed)
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:
