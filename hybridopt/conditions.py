@@ -6,6 +6,7 @@ them. Conditions are small frozen dataclasses; any callable from a `Trace` to a 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -28,34 +29,46 @@ class Trace:
     grad_norm : tuple of float
         Largest component of the projected gradient x - P(x - g) of any row of each tell, 0 exactly where all
         rows are stationary points of the box; NaN where no gradient was asked for or one is not finite.
+        Empty where no condition reads it, like the next.
     diversity : tuple of float
         Root mean square distance of the (first 64) rows from their mean, as a share of the widths of the box;
-        NaN where there is one row, or where no condition reads it.
+        NaN where there is one row.
     cost : tuple of int
         Units spent since the phase began, after each tell.
+    value : tuple of float
+        Best value of each tell by itself.
+    curvature : tuple of float
+        Smallest eigenvalue of the Hessian as a share of the largest absolute one; empty where no condition
+        reads it. Only `hybridopt.optim.Hybrid` measures it.
     steps : int
         Tells since the phase began.
     window : int
         Size of the ring.
-    reads_diversity : bool
-        Whether diversity is measured at all.
+    reads_diversity, reads_gradient, reads_curvature : bool
+        Whether diversity is measured at all; for `Hybrid` also whether the others are.
     """
 
     best: tuple[float, ...] = ()
     grad_norm: tuple[float, ...] = ()
     diversity: tuple[float, ...] = ()
     cost: tuple[int, ...] = ()
+    value: tuple[float, ...] = ()
+    curvature: tuple[float, ...] = ()
     steps: int = 0
     window: int = 128
     reads_diversity: bool = True
+    reads_gradient: bool = True
+    reads_curvature: bool = True
 
     @classmethod
     def for_conditions(cls, *conditions: Condition) -> Trace:
         """Make an empty trace that is long enough for the conditions and measures what they read."""
-        needs = [getattr(condition, "needs", Needs(128, True)) for condition in conditions]
+        needs = [getattr(condition, "needs", Needs(128, True, True, False)) for condition in conditions]
         return cls(
             window=max([need.window for need in needs], default=1),
             reads_diversity=any(need.diversity for need in needs),
+            reads_gradient=any(need.gradient for need in needs),
+            reads_curvature=any(need.curvature for need in needs),
         )
 
     def widened(self, *conditions: Condition) -> Trace:
@@ -65,38 +78,57 @@ class Trace:
             self,
             window=max(self.window, needed.window),
             reads_diversity=self.reads_diversity or needed.reads_diversity,
+            reads_gradient=self.reads_gradient or needed.reads_gradient,
+            reads_curvature=self.reads_curvature or needed.reads_curvature,
         )
 
     def record(self, state: State, evaluation: Evaluation) -> Trace:
         """Trace after one more tell; `state` gives the box."""
-        cost = evaluation.cost
-        best = _number(evaluation.value.amin())
+        value = _number(evaluation.value.amin())
         grad_norm = math.nan
-        if evaluation.grad is not None:
+        if evaluation.grad is not None and self.reads_gradient:
             step = project(evaluation.x - evaluation.grad, state.lower, state.upper)
             grad_norm = _number((evaluation.x - step).abs().amax())
         diversity = _diversity(evaluation.x, state.lower, state.upper) if self.reads_diversity else math.nan
-        if self.best:
-            best = min(best, self.best[-1])
-            cost += self.cost[-1]
+        return self.longer(value, evaluation.cost, grad_norm, diversity)
+
+    def longer(
+        self,
+        value: float,
+        cost: int,
+        grad_norm: float = math.nan,
+        diversity: float = math.nan,
+        curvature: float = math.nan,
+    ) -> Trace:
+        """Trace after one more tell, of these measures; `cost` is of this tell alone."""
         keep = slice(-self.window, None)
         return Trace(
-            (*self.best, best)[keep],
-            (*self.grad_norm, grad_norm)[keep],
-            (*self.diversity, diversity)[keep],
-            (*self.cost, cost)[keep],
+            (*self.best, min(value, self.best[-1]) if self.best else value)[keep],
+            (*self.grad_norm, grad_norm)[keep] if self.reads_gradient else (),
+            (*self.diversity, diversity)[keep] if self.reads_diversity else (),
+            (*self.cost, cost + (self.cost[-1] if self.cost else 0))[keep],
+            (*self.value, value)[keep],
+            (*self.curvature, curvature)[keep] if self.reads_curvature else (),
             self.steps + 1,
             self.window,
             self.reads_diversity,
+            self.reads_gradient,
+            self.reads_curvature,
         )
+
+    def with_curvature(self, curvature: float) -> Trace:
+        """Trace whose last tell has this curvature."""
+        return replace(self, curvature=(*self.curvature[:-1], curvature))
 
 
 @dataclass(frozen=True)
 class Needs:
-    """How many tells back a condition looks, and whether it reads diversity."""
+    """How many tells back a condition looks, and which of the costlier measures it reads."""
 
     window: int = 1
     diversity: bool = False
+    gradient: bool = False
+    curvature: bool = False
 
 
 Condition = Callable[[Trace], bool]
@@ -183,18 +215,95 @@ class Stalled:
 
 
 @dataclass(frozen=True)
+class Plateau:
+    """True when the values of the last `steps` tells do not fall: noise is not taken for progress.
+
+    The mean of the newer half must lie below that of the older half by more than `rtol * |mean| + atol` and
+    by more than `z` standard errors, else it is a plateau. The errors are estimated from the differences of
+    neighbours (von Neumann et al. 1941), which a slow trend does not enter.
+
+    Parameters
+    ----------
+    steps : int
+        At least 4.
+    rtol, atol : float
+        Progress over half of the window that counts as none.
+    z : float
+        Standard errors; 2 makes one look in 44 at pure noise take it for progress.
+
+    References
+    ----------
+    J. von Neumann, R. H. Kent, H. R. Bellinson and B. I. Hart, "The mean square successive difference", 1941.
+
+    Examples
+    --------
+    >>> trace = Trace()
+    >>> for value in (1.0, 1.1, 0.9, 1.0, 1.1, 0.95, 1.05, 0.88):
+    ...     trace = trace.longer(value, 1)
+    >>> Plateau(8)(trace), Stalled(4, rtol=1e-3)(trace)
+    (True, False)
+    """
+
+    steps: int = 20
+    rtol: float = 1e-3
+    atol: float = 0.0
+    z: float = 2.0
+
+    def __post_init__(self) -> None:
+        check_whole("Plateau.steps", self.steps, 4)
+        check_not_negative("Plateau.rtol", self.rtol)
+        check_not_negative("Plateau.atol", self.atol)
+        check_not_negative("Plateau.z", self.z)
+
+    @property
+    def needs(self) -> Needs:
+        """Looks `steps` tells back."""
+        return Needs(self.steps)
+
+    def __call__(self, trace: Trace) -> bool:
+        if len(trace.value) < self.steps:
+            return False
+        values = trace.value[-self.steps :]
+        if not all(map(math.isfinite, values)):
+            return not math.isfinite(values[-1])
+        half = self.steps // 2
+        older, newer = sum(values[:half]) / half, sum(values[-half:]) / half
+        jumps = sum((b - a) ** 2 for a, b in itertools.pairwise(values))
+        error = math.sqrt(jumps / (2 * (self.steps - 1)) * 2 / half)
+        return older - newer <= max(self.rtol * abs(newer) + self.atol, self.z * error)
+
+
+@dataclass(frozen=True)
 class SmallGradient:
     """True when no component of the projected gradient of any row is larger than `tol`."""
 
     tol: float = 1e-6
 
-    needs = Needs()
+    needs = Needs(gradient=True)
 
     def __post_init__(self) -> None:
         check_not_negative("SmallGradient.tol", self.tol)
 
     def __call__(self, trace: Trace) -> bool:
         return bool(trace.grad_norm) and trace.grad_norm[-1] <= self.tol
+
+
+@dataclass(frozen=True)
+class NegativeCurvature:
+    """True when the Hessian has an eigenvalue below `-tol` times its largest absolute one.
+
+    Read by `hybridopt.optim.Hybrid` alone, which pays some closures for it (`Escape.products`).
+    """
+
+    tol: float = 1e-2
+
+    needs = Needs(curvature=True)
+
+    def __post_init__(self) -> None:
+        check_not_negative("NegativeCurvature.tol", self.tol)
+
+    def __call__(self, trace: Trace) -> bool:
+        return bool(trace.curvature) and trace.curvature[-1] < -self.tol
 
 
 @dataclass(frozen=True)
@@ -226,7 +335,7 @@ class _Combined:
     @property
     def needs(self) -> Needs:
         trace = Trace.for_conditions(*self.conditions)
-        return Needs(trace.window, trace.reads_diversity)
+        return Needs(trace.window, trace.reads_diversity, trace.reads_gradient, trace.reads_curvature)
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and other.conditions == self.conditions

@@ -68,8 +68,22 @@ def ends(product: Product, like: Tensor, *, seed: int, tol: float, products: int
     try:
         return _dense(product, like) if len(like) <= DENSE else _lanczos(product, like, seed, tol, products)
     except _NotFiniteError:
-        none = torch.zeros_like(like)
-        return Ends(math.nan, math.nan, none, none[:0], none.expand(0, -1), False)
+        return _unknown(like)
+
+
+def krylov(product: Product, like: Tensor, *, seed: int, products: int) -> Ends:
+    """Both ends as far as so few products show them, also of a small matrix; see `ends`."""
+    try:
+        return (
+            _dense(product, like) if len(like) <= products else _lanczos(product, like, seed, 0.0, products)
+        )
+    except _NotFiniteError:
+        return _unknown(like)
+
+
+def _unknown(like: Tensor) -> Ends:
+    none = torch.zeros_like(like)
+    return Ends(math.nan, math.nan, none, none[:0], none.expand(0, -1), False)
 
 
 class _NotFiniteError(Exception):

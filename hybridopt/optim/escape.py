@@ -1,15 +1,16 @@
-"""When and how to escape, what came of it, and what is remembered from step to step."""
+"""When and how to escape, and what came of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from hybridopt.check import check_not_negative, check_number, check_whole
-from hybridopt.conditions import Condition, Stalled, Trace, is_condition
+import torch
 
-NO_PROGRESS = Stalled(10, rtol=1e-3)
+from hybridopt.check import check_not_negative, check_number, check_positive, check_whole
+from hybridopt.conditions import Condition, Plateau, is_condition
 
 
 @dataclass(frozen=True)
@@ -19,51 +20,120 @@ class Escape:
     Parameters
     ----------
     when : Condition
-        Looked at every `every` steps, on a trace of the lowest mean loss over `every` steps since the start
-        or the last escape. By default: no progress of 0.1 % in 10 such means, 100 steps.
+        Looked at every `every` steps, on a trace of the mean loss of these steps, since the start or
+        the last escape. By default a `Plateau`: 20 such means without progress beyond their noise and 0.1 %.
     every : int
-        Steps that are averaged, so that noise of minibatches isn't taken for progress.
+        Steps between two looks. With `objective=` it is evaluated once for each.
     spread : tuple of float
-        One child a number: its noise as a share of each tensor's size (`hybridopt.optim.mutation.scale`).
+        One child a number: its Gaussian noise as a share of each tensor's size
+        (`hybridopt.optim.mutation.scale`). Every second one, beginning with the second, is drawn out where
+        the base's second moments are small, if it has any.
+    products : int
+        Hessian-vector products (differences of gradients, one closure each) with which Lanczos' method looks
+        for negative curvature when a race begins. If it is found one more child starts along its direction. 0
+        for none; none either for more than a million weights, whose Krylov basis would need too much memory.
+    length : int
+        `step` calls of a race after no failure; each failure in a row doubles it, up to `longest` times that.
+    longest : int
     margin : float
-        How much better than its parent a child must be, as a share of the parent's `|loss|`. It must also be
-        better by more than the standard deviation of the last `every` losses, as what is luck with one
-        minibatch or dropout mask is not worth a jump.
+        How much better than its parent a child must be, as a share of the parent's `|loss|`, and `z`:
+    z : float
+        by how many standard errors of the paired differences over the last calls.
     share : float
-        Escapes that brought nothing never cost more than this share of the steps taken by then. Besides,
-        the n-th failure in a row is followed by a rest of n times as many steps as `when` looks back.
+        Closures that escapes without success may cost, the first apart, as a share of the steps taken by
+        then; `math.inf` for no limit.
+    device : torch.device or str, optional
+        Where children are kept while it isn't their turn; by default where the parameters are.
     seed : int, optional
         Of the children; by default `torch.initial_seed()` when the optimizer is made.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an option has a value that can't be meant.
 
     Examples
     --------
     >>> from hybridopt.conditions import Stalled
-    >>> Escape(when=Stalled(5, rtol=0.01), spread=(0.1, 0.5)).price
-    3
+    >>> Escape(when=Stalled(5, rtol=0.01), spread=(0.1, 0.5), length=16, products=0).price(failures=0)
+    25
     """
 
-    when: Condition = NO_PROGRESS
+    when: Condition = Plateau(20)  # noqa: RUF009 - frozen
     every: int = 10
-    spread: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    spread: tuple[float, ...] = (0.1, 0.3, 1.0)
+    products: int = 6
+    length: int = 32
+    longest: int = 16
     margin: float = 1e-3
+    z: float = 3.0
     share: float = 0.05
+    device: Any = None
     seed: int | None = None
 
     def __post_init__(self) -> None:
         if not is_condition(self.when):
-            raise TypeError(f"Escape.when must be a condition such as Stalled(10), got {self.when!r}")
+            raise TypeError(f"Escape.when must be a condition such as Plateau(20), got {self.when!r}")
         check_whole("Escape.every", self.every, 1)
         _check_spread(self.spread)
         object.__setattr__(self, "spread", tuple(self.spread))
+        check_whole("Escape.products", self.products, 0)
+        if self.products == 1:
+            raise ValueError("Escape.products must be 0 or at least 2, got 1; one product shows no spectrum")
+        check_whole("Escape.length", self.length, 4)
+        check_whole("Escape.longest", self.longest, 1)
         check_not_negative("Escape.margin", self.margin)
-        check_number("Escape.share", self.share, lambda share: 0 < share <= 1, "in (0, 1]")
+        check_not_negative("Escape.z", self.z)
+        check_positive("Escape.share", self.share)
+        if self.device is not None:
+            object.__setattr__(self, "device", _device(self.device))
         if self.seed is not None:
             check_whole("Escape.seed", self.seed, 0)
 
-    @property
-    def price(self) -> int:
-        """Closures one escape takes: the parent's and one a child."""
-        return 1 + len(self.spread)
+    def calls(self, failures: int) -> int:
+        """`step` calls of a race after so many failures in a row."""
+        return self.length * min(1 << min(failures, 60), self.longest)
+
+    def price(self, failures: int) -> int:
+        """Closures that a race may take: those for gradients, then those of children, who get fewer twice."""
+        calls = self.calls(failures)
+        children = len(self.spread) + bool(self.products)
+        quarter = calls // 4
+        rounds = children * quarter + (halved(children) + 1) * quarter + (calls - 2 * quarter)
+        return 1 + self.products + rounds
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One escape that was tried.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken before it.
+    calls : int
+        `step` calls it went on for.
+    cost : int
+        Closures (or objectives) it ran besides the parent's own.
+    gain : float
+        Mean loss of the parent minus that of the best child over the last calls, on the same data.
+    accepted : bool
+        Whether that child replaced its parent.
+    child : str
+        What kind of child that was: "noise 0.3", "curvature", "leap"; "" if none was left.
+    """
+
+    step: int
+    calls: int
+    cost: int
+    gain: float
+    accepted: bool
+    child: str = ""
+
+
+def halved(children: int) -> int:
+    """Children that stay when half of them drop out."""
+    return (children + 1) // 2
 
 
 def _check_spread(spread: object) -> None:
@@ -77,74 +147,9 @@ def _check_spread(spread: object) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One escape that was tried.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken with a closure before it.
-    cost : int
-        Closures it ran.
-    gain : float
-        Loss of the parent minus loss of the best child on the same data; negative if every child was worse.
-    accepted : bool
-        Whether that child replaced its parent.
-    """
-
-    step: int
-    cost: int
-    gain: float
-    accepted: bool
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What an escape knows; all of it is saved with the optimizer.
-
-    Attributes
-    ----------
-    seed : int
-    trace : Trace
-        Of mean losses since the start or the last attempt; losses to be maximised count negative.
-    steps : int
-        Steps with a closure so far.
-    pending : tuple of float
-        Losses not averaged yet.
-    due : bool
-        Whether the next step with a closure begins with an attempt.
-    noise : float
-        Standard deviation of the losses averaged last.
-    failures : int
-        Failed attempts since the last success.
-    rest_until : int
-        The step before which nothing is tried.
-    wasted : int
-        Closures spent on failed attempts.
-    history : tuple of Attempt
-    """
-
-    seed: int
-    trace: Trace
-    steps: int = 0
-    pending: tuple[float, ...] = ()
-    due: bool = False
-    noise: float = 0.0
-    failures: int = 0
-    rest_until: int = 0
-    wasted: int = 0
-    history: tuple[Attempt, ...] = ()
-
-
-def append(trace: Trace, mean: float, steps: int) -> Trace:
-    """Trace after one more mean loss, over so many steps."""
-    best = min(mean, trace.best[-1]) if trace.best else mean
-    cost = steps + (trace.cost[-1] if trace.cost else 0)
-    keep = slice(-trace.window, None)
-    return replace(
-        trace,
-        best=(*trace.best, best)[keep],
-        cost=(*trace.cost, cost)[keep],
-        steps=trace.steps + 1,
-    )
+def _device(device: Any) -> str:
+    """Name of a device; a name can be saved."""
+    try:
+        return str(torch.device(device))
+    except (RuntimeError, TypeError) as error:
+        raise type(error)(f"Escape.device must be a device such as 'cpu', got {device!r}: {error}") from error

@@ -2,7 +2,7 @@
 
 `Hybrid` makes, once per base, a class that inherits from both itself and the base, so that `isinstance`,
 state_dict, hooks, schedulers and fused kernels are the base's own; all that decides about escapes lives in
-one object it owns (`plain.py`).
+one object it owns (`escaper.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
-from hybridopt.optim.plain import PlainEscape
+from hybridopt.optim.escaper import Escaper
+from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.snapshot import Closure
 
 _ESCAPE = Escape()
@@ -24,12 +26,14 @@ _SAVED_AS = "hybrid"
 
 
 class Hybrid(Optimizer):
-    """`base`, bit for bit, that tries an escape when the loss of its closures stalls.
+    """`base`, bit for bit, that tries an escape when the loss stalls.
 
-    While no escape has been accepted, weights, gradients, base state and random numbers are exactly those of
-    `base` alone. After an accepted one the base goes on from the new weights with a state as if just made
-    (Adagrad keeps its sums), the learning rate being where its schedule has it. An escape needs a closure;
-    without one this is `base`, and says so once by a warning of the logger "hybridopt.optim.plain".
+    An escape is a race beside the training. Some children start round the current weights; in each of the
+    next `step` calls every child takes a step of `base` on the same closure (same minibatch, same random
+    numbers) before the parent takes its ordinary one. Losers drop out; in the end a paired test decides
+    whether the best child's weights, buffers and base state replace the parent's. While none was accepted,
+    weights, gradients, buffers, base state and random numbers are exactly those of `base` alone: an escape
+    costs time only.
 
     Parameters
     ----------
@@ -38,12 +42,18 @@ class Hybrid(Optimizer):
         parameters and those with sparse gradients.
     base : type
         A subclass of `torch.optim.Optimizer`.
+    objective : callable, optional
+        Returns the loss, for loops that call `step()` without a closure: at each look and during escapes it
+        is run instead. We call `backward` on what it returns, unless it did that itself.
     escape : Escape or None
         When and how; None for the base alone.
-    buffers : iterable of Tensor
-        `model.buffers()`, if the model has BatchNorm in training mode or anything else that changes when it
-        is run. An optimizer knows parameters only, so what isn't named here is not put back when an escape
-        was tried; buffers that are replaced rather than changed in place can't be.
+    buffers : iterable of Tensor, optional
+        What else changes when the model is run, such as BatchNorm's statistics; each child has its own. By
+        default the buffers of all living modules that hold parameters of this optimizer, looked up when an
+        escape begins.
+    process_group : torch.distributed.ProcessGroup, optional
+        The processes that train this model together; needed where there are several. Losses, decisions and
+        exceptions are then the same in all.
     **base_options
         As for `base`: `lr`, `fused`, ...
 
@@ -55,14 +65,21 @@ class Hybrid(Optimizer):
     ValueError
         If an option has a bad value, or some groups maximise and others minimise.
     RuntimeError
-        In a distributed job of several processes, whose losses would decide differently.
+        In a distributed job of several processes without `process_group`; in `step`, if an enabled GradScaler
+        hands on a closure.
 
     Notes
     -----
     The closure must be a function of weights, buffers and the global generators: one that fetches its own
-    next minibatch would lose some to the children. During an escape memory holds one more copy of the
-    mutated parameters, of `buffers` and of the gradients. If the closure raises, everything is as before
-    the step (as far as it is with `base`).
+    next minibatch would lose some to the children. Where gradients are accumulated over several backward
+    passes children see the closure's own part alone. If a closure raises during an escape, everything is as
+    before the step.
+
+    Memory: outside of escapes a few hundred numbers. During one, each living child takes parameters, base
+    state and buffers once (on `Escape.device`), twice while a step is under way, as a closure may raise; and
+    the parent's parameters, buffers and gradients are kept once more.
+
+    A copy or pickle has no `objective`, and a pickle no `process_group`: set `optimizer.objective`.
 
     Examples
     --------
@@ -92,22 +109,42 @@ class Hybrid(Optimizer):
         params: Any,
         base: type[Optimizer] = torch.optim.AdamW,
         *,
+        objective: Closure | None = None,
         escape: Escape | None = _ESCAPE,
-        buffers: Iterable[Tensor] = (),
+        buffers: Iterable[Tensor] | None = None,
+        process_group: Any = None,
         **base_options: Any,
     ) -> None:
-        self._escape = None if escape is None else _own(escape, buffers)
+        self._escape = None if escape is None else _own(escape, objective, buffers, process_group)
         super().__init__(params, **base_options)
         if self._escape is not None:
-            self._escape.keeps_state = bool(self.state)
+            self._escape.heirs = bool(self.state)
 
     @property
     def history(self) -> tuple[Attempt, ...]:
         """Escapes tried so far."""
-        return () if self._escape is None else self._escape.history
+        return () if self._escape is None else self._escape.memory.history
+
+    @property
+    def escaping(self) -> bool:
+        """Whether an escape is under way."""
+        return self._escape is not None and self._escape.memory.race is not None
+
+    @property
+    def objective(self) -> Closure | None:
+        """Loss for steps without a closure; may be set."""
+        return None if self._escape is None else self._escape.objective
+
+    @objective.setter
+    def objective(self, objective: Closure | None) -> None:
+        if self._escape is None:
+            raise ValueError(
+                "with escape=None there is no use for an objective; make Hybrid with escape=Escape()"
+            )
+        self._escape.objective = _callable(objective)
 
     def step(self, closure: Closure | None = None) -> Any:
-        """Take one step of the base, after an escape where one is due.
+        """Take one step of the base; during an escape the children take theirs before it.
 
         Parameters
         ----------
@@ -119,21 +156,9 @@ class Hybrid(Optimizer):
         The closure's loss, as the base returns it.
         """
         escape = self._escape
-        if closure is None:
-            if escape is not None:
-                escape.say_once("step() was called without a closure; call step(closure)")
-            return self._base_step()
         if escape is None:
-            return self._base_step(closure)
-        undo = escape.attempt(self, closure) if escape.due else None
-        try:
-            loss = self._base_step(closure)
-        except BaseException:
-            if undo is not None:
-                undo()
-            raise
-        escape.observe(loss)
-        return loss
+            return self._base_step() if closure is None else self._base_step(closure)
+        return escape.step_alone(self) if closure is None else escape.step(self, closure)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)
@@ -205,30 +230,18 @@ def _blank(hybrid: type[Any], base: type[Any]) -> Any:
     return object.__new__(_combine((hybrid, base)))
 
 
-def _tensors(buffers: Any) -> list[Tensor]:
-    """Buffers as a list, or a clear error."""
-    listed = list(buffers) if isinstance(buffers, Iterable) and not isinstance(buffers, Tensor) else None
-    if listed is None or not all(isinstance(buffer, Tensor) for buffer in listed):
-        got = f"an iterable of {_kinds(listed)}" if listed else repr(buffers)
-        raise TypeError(f"buffers must be an iterable of tensors such as model.buffers(), got {got}")
-    return listed
+def _callable(objective: Any) -> Closure | None:
+    if objective is not None and not callable(objective):
+        raise TypeError(
+            f"objective must be a function without arguments that returns the loss, got {objective!r}"
+        )
+    return objective  # type: ignore[no-any-return]
 
 
-def _kinds(things: Iterable[object]) -> str:
-    return ", ".join(sorted({type(thing).__name__ for thing in things}))
-
-
-def _own(escape: Escape, buffers: Iterable[Tensor]) -> PlainEscape:
+def _own(escape: Any, objective: Any, buffers: Any, process_group: Any) -> Escaper:
     if not isinstance(escape, Escape):
         raise TypeError(f"escape must be Escape(...) or None, got {escape!r}")
-    buffers = _tensors(buffers)
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        processes = torch.distributed.get_world_size()
-        if processes > 1:
-            raise RuntimeError(
-                f"Hybrid can't yet escape in a job of {processes} processes: each would decide by its own "
-                "loss and the weights would part; pass escape=None for the base alone"
-            )
+    ranks = Ranks(process_group)
     # read, never drawn from: torch.manual_seed alone repeats a run, and the base's numbers stay the same
     seed = torch.initial_seed() if escape.seed is None else escape.seed
-    return PlainEscape(escape, seed, buffers)
+    return Escaper(escape, seed, Buffers(buffers), ranks, _callable(objective))

@@ -15,25 +15,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hybridopt.optim.buffers import Buffers
+
 Closure = Callable[[], Any]
 
 
 class Draws:
-    """Where the global generators stand: Python's, numpy's, torch's and those of some CUDA devices."""
+    """Where the global generators stand: Python's, numpy's, torch's and those of some other devices."""
 
     def __init__(self, devices: Iterable[torch.device]) -> None:
         self._python = random.getstate()
         self._array = np.random.get_state()  # noqa: NPY002
         self._tensor = torch.get_rng_state()
-        self._cuda = {device: torch.cuda.get_rng_state(device) for device in devices if device.type == "cuda"}
+        self._others = [
+            (module, (device,) if device.index is not None else (), module.get_rng_state(device))
+            for device in devices
+            if hasattr(module := torch.get_device_module(device), "get_rng_state") and device.type != "cpu"
+        ]
 
     def replay(self) -> None:
         """Set them back: whoever draws next draws the same numbers again."""
         random.setstate(self._python)
         np.random.set_state(self._array)  # noqa: NPY002
         torch.set_rng_state(self._tensor)
-        for device, state in self._cuda.items():
-            torch.cuda.set_rng_state(state, device)
+        for module, device, state in self._others:
+            module.set_rng_state(state, *device)
 
 
 class Snapshot:
@@ -46,14 +52,21 @@ class Snapshot:
     ----------
     params : sequence of Tensor
         Whose gradients, and whose devices' generators, closures may touch.
-    buffers : sequence of Tensor
+    buffers : Buffers, optional
         What else closures may write to.
+    copies_grads : bool
+        Whether the contents of gradients are copied too: distributed training lets them be views of memory
+        that the next backward writes to.
     """
 
-    def __init__(self, params: Sequence[Tensor], buffers: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self, params: Sequence[Tensor], buffers: Buffers | None = None, *, copies_grads: bool = False
+    ) -> None:
         self._params = params
         self._grads = [param.grad for param in params]
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in buffers]
+        self._contents = [g if g is None or not copies_grads else g.clone() for g in self._grads]
+        self._buffers = buffers or Buffers(())
+        self._saved = self._buffers.save()
         self._weights: list[tuple[Tensor, Tensor]] = []
         self._draws = Draws({param.device for param in params})
 
@@ -66,19 +79,26 @@ class Snapshot:
         """Make everything but the weights ready for a closure, the same for each; gradients are None."""
         for param in self._params:
             param.grad = None
-        _put_back(self._buffers)
+        self._buffers.restore(self._saved)
         self._draws.replay()
+        torch.clear_autocast_cache()  # of other weights, where a closure runs inside somebody's autocast
 
     def restore_grads(self) -> None:
         """Hang the gradients on again."""
-        for param, grad in zip(self._params, self._grads, strict=True):
+        for param, grad, content in zip(self._params, self._grads, self._contents, strict=True):
+            if grad is not None and content is not grad and content is not None:
+                grad.copy_(content)
             param.grad = grad
 
     def restore(self) -> None:
         """Put everything back."""
-        self.rewind()
-        _put_back(self._weights)
         self.restore_grads()
+        self._buffers.restore(self._saved)
+        self._draws.replay()
+        torch.clear_autocast_cache()
+        with torch.no_grad():
+            for param, weight in self._weights:
+                param.copy_(weight)
 
 
 def loss_of(closure: Closure) -> float:
@@ -86,9 +106,3 @@ def loss_of(closure: Closure) -> float:
     with torch.enable_grad():
         loss = closure()
     return float(loss.item() if isinstance(loss, Tensor) else loss)
-
-
-def _put_back(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    with torch.no_grad():
-        for tensor, saved in pairs:
-            tensor.copy_(saved)

@@ -1,5 +1,6 @@
 """Small models, and ways to run and compare optimizers on them."""
 
+import math
 import random
 
 import numpy as np
@@ -11,9 +12,18 @@ from hybridopt.optim import Escape, Hybrid
 from hybridopt.rng import global_generators_fingerprint
 
 # Tries an escape whenever it may, and never accepts one.
-REJECTS = Escape(when=Steps(1), every=1, spread=(0.1, 1.0), margin=1e9, share=1.0)
+REJECTS = Escape(when=Steps(1), every=1, spread=(0.1, 1.0), length=4, longest=1, margin=1e9, share=math.inf)
 # Accepts whatever is not worse.
-EAGER = Escape(when=Steps(1), every=1, spread=(0.03, 0.1, 0.3, 1.0), margin=0.0, share=1.0)
+EAGER = Escape(
+    when=Steps(1),
+    every=1,
+    spread=(0.03, 0.1, 0.3, 1.0),
+    length=4,
+    longest=1,
+    margin=0.0,
+    z=0.0,
+    share=math.inf,
+)
 
 BASES = {
     "ASGD": {"lr": 0.01},
@@ -113,7 +123,7 @@ def plain(task, base, options):
 
 
 def rejecting(task, base, options):
-    return Hybrid(task.model.parameters(), base=base, escape=REJECTS, buffers=task.model.buffers(), **options)
+    return Hybrid(task.model.parameters(), base=base, escape=REJECTS, **options)
 
 
 def quadratic(x: torch.Tensor, optimizer):
@@ -128,5 +138,5 @@ def quadratic(x: torch.Tensor, optimizer):
 
 def until_due(optimizer: Hybrid, closure) -> None:
     """Step until the next step begins with an escape."""
-    while not optimizer._escape.due:
+    while not optimizer._escape.memory.due:
         optimizer.step(closure)

@@ -1,6 +1,7 @@
 import copy
 import io
 import logging
+import math
 import pickle
 import random
 
@@ -80,14 +81,16 @@ def test_schedulers_that_cycle_lr_and_momentum_see_the_base(scheduler):
     assert same(*finals)
 
 
-def test_without_naming_the_buffers_only_they_feel_a_rejected_escape():
+def test_with_no_buffers_named_as_such_only_they_feel_a_rejected_escape():
     base_task, _ = run("SGD", plain, 4, closures=True)
     task = Task("SGD")
-    optimizer = Hybrid(task.model.parameters(), base=torch.optim.SGD, escape=REJECTS, **BASES["SGD"])
+    optimizer = Hybrid(
+        task.model.parameters(), base=torch.optim.SGD, escape=REJECTS, buffers=(), **BASES["SGD"]
+    )
     seed_everything()
     for step in range(4):
         optimizer.step(task.closure(optimizer, step))
-    assert optimizer.history
+    assert optimizer.escaping
     assert all(map(torch.equal, task.model.parameters(), base_task.model.parameters()))
     assert not all(map(torch.equal, task.model.buffers(), base_task.model.buffers()))
 
@@ -119,8 +122,9 @@ def test_hooks_fire_once_a_step_also_when_the_base_was_used_before():
 @pytest.mark.parametrize(
     ("name", "every"), [("AdamW", 1), ("AdamW", 3), ("SGD", 1), ("Adagrad", 1), ("LBFGS", 1)]
 )
-def test_resumed_run_equals_uninterrupted_run(name, every, way):
-    escape = Escape(when=Stalled(1, rtol=0.5), every=every, margin=0.0, share=1.0)
+def test_run_resumed_in_the_middle_of_an_escape_equals_uninterrupted_run(name, every, way):
+    limits = {"margin": 0.0, "z": 0.0, "length": 8, "longest": 2, "share": math.inf}
+    escape = Escape(when=Stalled(1, rtol=0.5), every=every, **limits)
 
     def steps(task, optimizer, span, states=None):
         if states is not None:
@@ -138,6 +142,9 @@ def test_resumed_run_equals_uninterrupted_run(name, every, way):
     task, optimizer = start()
     seed_everything()
     steps(task, optimizer, range(20))
+    while not optimizer.escaping:
+        steps(task, optimizer, range(1))
+    steps(task, optimizer, range(1))  # in the middle
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     if way == "state_dict":
         file = io.BytesIO()
@@ -152,12 +159,11 @@ def test_resumed_run_equals_uninterrupted_run(name, every, way):
         again_task, again = copy.deepcopy((task, optimizer))
     else:
         again_task, again = pickle.loads(pickle.dumps((task, optimizer)))
-    steps(task, optimizer, range(20, 50), states)
-    steps(again_task, again, range(20, 50), states)
+    steps(task, optimizer, range(20, 80), states)
+    steps(again_task, again, range(20, 80), states)
     assert same(everything(task.model, optimizer), everything(again_task.model, again))
     assert optimizer.history == again.history
-    assert any(attempt.step > 20 for attempt in optimizer.history)
-    assert any(attempt.accepted for attempt in optimizer.history) == (every == 1)  # else noise forbids it
+    assert any(attempt.accepted for attempt in optimizer.history if attempt.step >= 20)
 
 
 def test_state_dicts_of_base_and_hybrid_load_into_each_other():
@@ -191,7 +197,7 @@ class BoomError(Exception):
     pass
 
 
-@pytest.mark.parametrize("failing", [1, 2, 3, 4])  # parent, first child, second child, base
+@pytest.mark.parametrize("failing", [1, 4, 8, 9, 10])  # gradient, product, first child, second child, parent
 def test_when_the_closure_raises_all_is_as_before_the_step(failing):
     task = Task("Adam", dropout=False)
     optimizer = Hybrid(task.model.parameters(), base=torch.optim.Adam, lr=0.1, escape=REJECTS)
@@ -211,28 +217,29 @@ def test_when_the_closure_raises_all_is_as_before_the_step(failing):
     assert calls == failing
     assert same([*everything(task.model, optimizer), optimizer.state_dict()], before)
     optimizer.step(good)
-    assert len(optimizer.history) == 1
+    assert optimizer.escaping
 
 
-def test_an_accepted_escape_that_the_base_fails_after_is_undone():
-    x = nn.Parameter(torch.zeros(4))
-    optimizer = Hybrid([x], base=torch.optim.Adam, lr=0.0, escape=EAGER)
-    calls = 0
+@pytest.mark.parametrize("failing", [1, 2, 3])  # first child, second child, parent
+def test_when_the_closure_raises_in_the_middle_of_an_escape_all_is_as_before_the_step(failing):
+    task = Task("Adam", dropout=False)
+    optimizer = Hybrid(task.model.parameters(), base=torch.optim.Adam, lr=0.1, escape=REJECTS)
+    until_due(optimizer, task.closure(optimizer, 0))
+    optimizer.step(task.closure(optimizer, 0))
+    before = copy.deepcopy([*everything(task.model, optimizer), optimizer.state_dict()])
+    good, calls = task.closure(optimizer, 1), 0
 
     def closure():
         nonlocal calls
         calls += 1
-        if calls == 6:  # parent, four children, base
+        loss = good()
+        if calls == failing:
             raise BoomError
-        return quadratic(x, optimizer)()
+        return loss
 
-    until_due(optimizer, quadratic(x, optimizer))
     with pytest.raises(BoomError):
         optimizer.step(closure)
-    assert torch.equal(x, torch.zeros(4))
-    assert optimizer.history == ()
-    optimizer.step(closure)
-    assert optimizer.history[0].accepted
+    assert same([*everything(task.model, optimizer), optimizer.state_dict()], before)
 
 
 def test_it_says_once_that_it_needs_a_closure(caplog):

@@ -1,0 +1,118 @@
+"""What else a model writes to when it runs: BatchNorm's statistics and their like.
+
+An optimizer knows parameters only. The modules that hold them are found among the objects that live in this
+process; a buffer is then a place in a module, so one that is replaced rather than changed is put back too.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Saved = list[tuple[Tensor | None, Tensor | None]]  # the object that stood there, and a copy of it
+
+
+class Buffers:
+    """The buffers of a model.
+
+    Parameters
+    ----------
+    named : iterable of Tensor, optional
+        `model.buffers()`. None: those of all living modules that hold one of the parameters, or hold
+        modules that do.
+    """
+
+    def __init__(self, named: Iterable[Tensor] | None) -> None:
+        self._places: list[tuple[dict[str, Tensor | None], str]] | None = None
+        if named is not None:
+            self._places = [({"": buffer}, "") for buffer in _tensors(named)]
+        self._found = named is None
+
+    def found(self, params: Sequence[Tensor]) -> Buffers:
+        """The same, after a look for the modules of the parameters, unless it knows them."""
+        if self._places is None:
+            self._places = _places(params)
+        return self
+
+    def forget(self) -> None:
+        """Look for the modules anew when next asked."""
+        if self._found:
+            self._places = None
+
+    def __len__(self) -> int:
+        return len(self._places or ())
+
+    def copies(self, device: Any = None) -> tuple[Tensor | None, ...]:
+        """Copies of what stands there now, on a device of choice."""
+        return tuple(_copy(place[name], device) for place, name in self._places or ())
+
+    def save(self) -> Saved:
+        """Everything that `restore` needs."""
+        return [(place[name], _copy(place[name], None)) for place, name in self._places or ()]
+
+    def restore(self, saved: Saved) -> None:
+        """Put back what was saved: the same objects with the same contents."""
+        for (place, name), (buffer, copy) in zip(self._places or (), saved, strict=True):
+            if place[name] is not buffer:
+                place[name] = buffer
+            if buffer is not None and copy is not None:
+                _write(buffer, copy)
+
+    def write(self, values: Sequence[Tensor | None]) -> None:
+        """Put copies there, into the same objects where they fit."""
+        for (place, name), value in zip(self._places or (), values, strict=True):
+            there = place[name]
+            if there is not None and value is not None and there.shape == value.shape:
+                _write(there, value)
+            else:
+                place[name] = None if value is None else value.clone()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # modules that were found are found again by whoever has the copy
+        return {"_places": None if self._found else self._places, "_found": self._found}
+
+
+def _places(params: Sequence[Tensor]) -> list[tuple[dict[str, Tensor | None], str]]:
+    """Places of all buffers of the modules that hold a parameter, and of those that hold these."""
+    mine = {id(param) for param in params}
+    living = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
+    holders = [module for module in living if "_modules" in vars(module) and _holds(module, mine)]
+    holders.sort(key=lambda module: -sum(1 for _ in module.modules()))  # the whole first: an order that lasts
+    tables = {id(inner): inner._buffers for module in holders for inner in module.modules()}
+    places: list[tuple[dict[str, Tensor | None], str]] = []
+    for table in tables.values():
+        if isinstance(table, dict):
+            places += [(table, name) for name in table]
+        else:  # a scripted module's, whose places can't be filled anew
+            places += [({"": buffer}, "") for _, buffer in table.items()]
+    return places
+
+
+def _holds(module: nn.Module, params: set[int]) -> bool:
+    return any(id(param) in params for param in module.parameters())
+
+
+def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
+    return None if buffer is None else buffer.detach().to(device=device, copy=True)
+
+
+def _write(buffer: Tensor, value: Tensor) -> None:
+    with torch.no_grad():
+        buffer.copy_(value)
+
+
+def _tensors(buffers: Any) -> list[Tensor]:
+    """Buffers as a list, or a clear error."""
+    listed = list(buffers) if isinstance(buffers, Iterable) and not isinstance(buffers, Tensor) else None
+    if listed is None or not all(isinstance(buffer, Tensor) for buffer in listed):
+        got = f"an iterable of {_kinds(listed)}" if listed else repr(buffers)
+        raise TypeError(f"buffers must be an iterable of tensors such as model.buffers(), got {got}")
+    return listed
+
+
+def _kinds(things: Iterable[object]) -> str:
+    return ", ".join(sorted({type(thing).__name__ for thing in things}))

@@ -1,0 +1,259 @@
+"""What one `Hybrid` owns besides its base: it watches losses, begins races, decides them, and books them.
+
+When a look at the losses says so, the next step begins with a race: children start round the weights, and in
+each call from then on those alive take a step of their own beside the parent's ordinary one. When all
+is decided the winner's weights, buffers and base state replace the parent's, or nothing has changed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+from torch import Tensor
+from torch.optim import Optimizer
+
+from hybridopt.checkpoint import decode, encode
+from hybridopt.optim.buffers import Buffers
+from hybridopt.optim.escape import Attempt, Escape
+from hybridopt.optim.heat import Heat
+from hybridopt.optim.race import Race, extended, halve, standings
+from hybridopt.optim.ranks import Ranks
+from hybridopt.optim.snapshot import Closure
+from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
+from hybridopt.optim.stage import Stage, loss_number, params_of
+from hybridopt.optim.watch import Memory, begin, booked, finite, looked, may_try
+
+logger = logging.getLogger(__name__)
+
+
+class Escaper:
+    """Watches, races and decides for one optimizer.
+
+    Parameters
+    ----------
+    options : Escape
+    seed : int
+    buffers : Buffers
+    ranks : Ranks
+    objective : callable, optional
+        Loss for steps without a closure.
+
+    Attributes
+    ----------
+    heirs : bool
+        Whether children inherit the base state; for bases that fill it when they are made (Adagrad) and could
+        not do without.
+    """
+
+    def __init__(
+        self, options: Escape, seed: int, buffers: Buffers, ranks: Ranks, objective: Closure | None
+    ) -> None:
+        self.options = options
+        self.buffers = buffers
+        self.ranks = ranks
+        self.objective = objective
+        self.memory = begin(seed, options)
+        self.heirs = False
+        self._losses: list[float | Tensor] = []
+        self._sign = 1.0  # -1 where the base maximises
+        self._differentiable = False
+        self._agreed = False  # all processes on one seed
+        self._said = False
+
+    def check(self, optimizer: Optimizer) -> None:
+        """Refuse parameters that can't be escaped with; called whenever groups were added or loaded.
+
+        Raises
+        ------
+        TypeError
+            If a parameter is complex.
+        ValueError
+            If some groups maximise and some minimise.
+        """
+        for number, group in enumerate(optimizer.param_groups):
+            for param in group["params"]:
+                if param.is_complex():
+                    raise TypeError(
+                        f"Hybrid escapes with real parameters only, got {param.dtype} in group {number}; "
+                        "train torch.view_as_real(parameter), or pass escape=None for the base alone"
+                    )
+        self._differentiable = any(group.get("differentiable") for group in optimizer.param_groups)
+        directions = {bool(group.get("maximize", False)) for group in optimizer.param_groups}
+        if len(directions) > 1:
+            raise ValueError(
+                "one loss can't tell whether an escape was good if some parameter groups maximise it and "
+                "others minimise it; set maximize alike, or pass escape=None for the base alone"
+            )
+        self._sign = -1.0 if True in directions else 1.0
+
+    def step(self, optimizer: Any, closure: Closure) -> Any:
+        """One step by a closure."""
+        if not self._losses:  # the first, and one after each look
+            refuse_scaler()
+        if self.memory.due or self.memory.race is not None:
+            return self._race(optimizer, ByClosure(closure))
+        loss = optimizer._base_step(closure)
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            # a later change of the tensor in place must not be felt
+            self._losses.append(loss.item() if loss.is_cpu else loss.detach().clone())
+        elif isinstance(loss, Real):
+            self._losses.append(float(loss))
+        else:
+            self.say_once(f"the closure returned a {type(loss).__name__}; let it return the loss, one number")
+            return loss
+        if len(self._losses) >= self.options.every:
+            losses = [finite(self._sign * float(each)) for each in self._losses]
+            self._look(optimizer, statistics.fmean(losses), len(losses))
+        return loss
+
+    def step_alone(self, optimizer: Any) -> Any:
+        """One step on the gradients that are there; the objective tells the losses."""
+        if self.objective is None:
+            self.say_once("step() was called without a closure, and there is no objective=")
+            return optimizer._base_step()
+        source = ByObjective(self.objective)
+        if self.memory.due or self.memory.race is not None:
+            return self._race(optimizer, source)
+        waited = self.memory.waited + 1
+        if waited < self.options.every:
+            answer = optimizer._base_step()
+            self.memory = replace(self.memory, waited=waited)
+            return answer
+        stage = Stage(optimizer, (), self.buffers.found(params_of(optimizer)), None)
+        try:
+            loss = loss_number(stage.measure(source.value), self._sign)
+        finally:
+            stage.restore()
+        answer = optimizer._base_step()
+        self._look(optimizer, loss, waited)
+        return answer
+
+    def say_once(self, why: str) -> None:
+        """Log, the first time, that no escape will be tried."""
+        if not self._said:
+            self._said = True
+            logger.warning("Hybrid behaves as its base alone and tries no escapes: %s", why)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything it knows, as plain containers."""
+        pending = tuple(float(loss) for loss in self._losses)
+        plain: dict[str, Any] = encode(replace(self.memory, pending=pending))
+        return plain
+
+    def load_state_dict(self, plain: dict[str, Any] | None) -> None:
+        """Take up what `state_dict` gave; None (a checkpoint of the base) begins anew."""
+        fresh = begin(self.memory.seed, self.options)
+        memory: Memory = fresh if plain is None else decode(plain)
+        if memory.trace.window != fresh.trace.window:  # saved with another condition
+            memory = replace(memory, trace=fresh.trace, due=False)
+        self._losses = list(memory.pending)
+        self.memory = replace(memory, pending=())
+
+    def __getstate__(self) -> dict[str, Any]:
+        # an objective speaks of the model that a copy has left, and few can be pickled
+        return {**vars(self), "objective": None}
+
+    def _look(self, optimizer: Any, mean: float, steps: int) -> None:
+        """Ask the condition whether the next step is to begin a race."""
+        self._losses = []
+        if self._differentiable:
+            self.say_once("differentiable=True, and a jump can't be differentiated")
+            return
+        trace = self.memory.trace
+        norm = _grad_norm(optimizer) if trace.reads_gradient else math.nan
+        mean, norm = self.ranks.means([mean, norm], optimizer)
+        self.memory = looked(self.memory, mean, steps, norm)
+        # what reads curvature can only be asked when that was measured, by the next closure
+        due = may_try(self.memory, self.options) and (trace.reads_curvature or self._wants(self.memory))
+        self.memory = replace(self.memory, due=due)
+
+    def _wants(self, memory: Memory) -> bool:
+        return bool(self.options.when(memory.trace))
+
+    def _race(self, optimizer: Any, source: Source) -> Any:
+        """One step in which children step too; if anything raises, all is as before it."""
+        memory = self.memory
+        if not self._agreed:
+            memory = replace(memory, seed=self.ranks.same(memory.seed, optimizer))
+            self._agreed = True
+        if memory.due:
+            self.buffers.forget()  # the model may have been rebuilt since the last race
+        heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
+        if memory.race is not None and not heat.fits(memory.race):
+            memory = self._booked(memory, memory.race, -math.inf, accepted=False)
+        try:
+            if memory.due:
+                memory = self._begun(memory, heat)
+            race, answer = heat.run(memory.race or Race(memory.steps, 0, (), ()))
+            memory = self._decided(memory, race, heat) if memory.race is not None else memory
+        except BaseException:
+            heat.stage.restore()
+            raise
+        self.memory = memory
+        return answer
+
+    def _begun(self, memory: Memory, heat: Heat) -> Memory:
+        """Memory with a race, if there is still a reason for one."""
+        children, curvature = heat.children(memory.seed, len(memory.history))
+        cost, heat.source.cost = heat.source.cost, 0
+        if memory.trace.reads_curvature:
+            memory = replace(memory, trace=memory.trace.with_curvature(curvature))
+        memory = replace(memory, due=False)
+        if memory.trace.reads_curvature and not self._wants(memory):
+            return replace(memory, wasted=memory.wasted + cost)
+        if not children:  # nothing to mutate: all gradients are sparse, or all parameters are to stay
+            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), -math.inf, accepted=False)
+        length = self.options.calls(memory.failures)
+        origin = tuple(weight.to(self.options.device) for weight in heat.stage.weights)
+        return replace(memory, race=Race(memory.steps, length, heat.places, children, (), origin, cost))
+
+    def _decided(self, memory: Memory, race: Race, heat: Heat) -> Memory:
+        """Memory after one more call of the race: who drops out, whether it is over."""
+        if not race.at_rung:
+            return replace(memory, race=race)
+        race = self._averaged(race, heat.optimizer)
+        best = standings(race)[0]
+        if best.better(self.options):
+            heat.stage.become(best.child)
+            return self._booked(memory, race, best.gain, accepted=True)
+        if race.over:
+            longer = extended(race)
+            if longer is None:
+                return self._booked(memory, race, best.gain, accepted=False)
+            return replace(memory, race=longer)
+        first = race.origin
+        race = halve(race)
+        if first is not None:
+            race = replace(race, origin=None, children=(*race.children, *heat.leap(first)))
+        return replace(memory, race=race)
+
+    def _averaged(self, race: Race, optimizer: Optimizer) -> Race:
+        """Race with losses that are the same in all processes."""
+        if not self.ranks.several:
+            return race
+        rows = [race.parent, *(child.losses for child in race.children)]
+        means = iter(self.ranks.means([loss for row in rows for loss in row], optimizer))
+        parent, *losses = (tuple(next(means) for _ in row) for row in rows)
+        children = tuple(replace(child, losses=own) for child, own in zip(race.children, losses, strict=True))
+        return replace(race, parent=parent, children=children)
+
+    def _booked(self, memory: Memory, race: Race, gain: float, *, accepted: bool) -> Memory:
+        kind = standings(race)[0].child.kind if race.children else ""
+        attempt = Attempt(race.began, race.calls, race.cost, gain, accepted, kind)
+        logger.info("escape %s: %s", "accepted" if accepted else "rejected", attempt)
+        return booked(memory, self.options, attempt)
+
+
+def _grad_norm(optimizer: Optimizer) -> float:
+    """Largest component of the gradient."""
+    grads = [param.grad for param in params_of(optimizer) if param.grad is not None and param.numel()]
+    return max((float(grad.abs().amax()) for grad in map(_dense, grads)), default=math.nan)
+
+
+def _dense(grad: Tensor) -> Tensor:
+    return grad.coalesce().values() if grad.is_sparse else grad

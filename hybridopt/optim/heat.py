@@ -1,0 +1,176 @@
+"""One step in which children run beside their parent, on one closure.
+
+The children step first and the parent last, so the last thing a closure reports is the parent's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from hybridopt.autodiff import flatten
+from hybridopt.optim import mutation
+from hybridopt.optim.buffers import Buffers
+from hybridopt.optim.escape import Escape
+from hybridopt.optim.race import Race, ran
+from hybridopt.optim.ranks import Ranks
+from hybridopt.optim.source import Source
+from hybridopt.optim.stage import Child, Stage, loss_number, params_of, racing
+
+T = TypeVar("T")
+
+
+class Heat:
+    """One `step` call of an optimizer in a race.
+
+    Parameters
+    ----------
+    optimizer : Hybrid
+    source : Source
+    options : Escape
+    buffers : Buffers
+    ranks : Ranks
+    sign : float
+        -1 where the base maximises.
+    heirs : bool
+        Whether children inherit the base state.
+    """
+
+    def __init__(
+        self,
+        optimizer: Any,
+        source: Source,
+        options: Escape,
+        buffers: Buffers,
+        ranks: Ranks,
+        sign: float,
+        heirs: bool,
+    ) -> None:
+        self.optimizer = optimizer
+        self.source = source
+        self.options = options
+        self.ranks = ranks
+        self.sign = sign
+        self.heirs = heirs
+        params = params_of(optimizer)
+        self.places = racing(params)
+        self.buffers = buffers.found(params)
+        self.stage = Stage(optimizer, self.places, self.buffers, options.device, distributed=ranks.several)
+
+    def fits(self, race: Race) -> bool:
+        """Whether the parameters and buffers are still those that raced."""
+        shapes = [param.shape for param in self.stage.params]
+        return race.places == self.places and all(
+            [weight.shape for weight in child.weights] == shapes and len(child.buffers) == len(self.buffers)
+            for child in race.children
+        )
+
+    def children(self, seed: int, attempt: int) -> tuple[tuple[Child, ...], float]:
+        """Start some round the weights as they are.
+
+        Returns
+        -------
+        children : tuple of Child
+        curvature : float
+            Smallest eigenvalue as a share of the largest absolute one; NaN where it was not measured.
+        """
+        self._run_at(())
+        genome = self._genome()  # by the gradients that are there now
+        if not genome:
+            return (), math.nan
+        weights = [self.stage.weights[place] for place in genome]
+        moments = [self._moment(place) for place in genome]
+        name = (seed, "escape", attempt)
+        starts: dict[str, Sequence[Tensor]] = {}
+        for child, sigma in enumerate(self.options.spread):
+            drawn_out = moments if child % 2 else [None] * len(genome)
+            starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, drawn_out, *name, child)
+        curvature = math.nan
+        if self._can_measure(weights):
+
+            def gradient(there: Sequence[Tensor]) -> Tensor:
+                self._run_at(zip(genome, there, strict=True))
+                return self._flat(genome)
+
+            curvature, downhill = mutation.downhill(
+                weights, self._flat(genome), gradient, self.options.products, seed
+            )
+            if downhill is not None:
+                starts["curvature"] = downhill
+        made = tuple(self._newborn(kind, genome, start) for kind, start in starts.items())
+        return made, curvature
+
+    def run(self, race: Race) -> tuple[Race, Any]:
+        """Let all step once; the race after it, and what the parent's step returned."""
+        moved = [self.together(lambda child=child: self._play(child)) for child in race.children]  # type: ignore[misc]
+        answer, loss = self.together(lambda: self.source.parent_step(self.optimizer, self.stage))
+        return ran(race, moved, loss_number(loss, self.sign), self.source.cost), answer
+
+    def leap(self, origin: Sequence[Tensor]) -> tuple[Child, ...]:
+        """A child far ahead on its parent's way, with the parent's base state; none if that stands still."""
+        params = self.stage.params
+        ahead = mutation.leap([there.to(p.device) for there, p in zip(origin, params, strict=True)], params)
+        return () if ahead is None else (self.stage.newborn("leap", ahead, heir=True),)
+
+    def together(self, run: Callable[[], T]) -> T:
+        """Run it; raise in all processes if it raised in one."""
+        try:
+            result = run()
+        except BaseException as error:
+            self.ranks.raise_together(error, self.optimizer)
+            raise
+        self.ranks.raise_together(None, self.optimizer)
+        return result
+
+    def _play(self, child: Child) -> Child:
+        return self.stage.play(child, lambda: loss_number(self.source.child_step(self.optimizer), self.sign))
+
+    def _run_at(self, weights: Iterable[tuple[int, Tensor]]) -> None:
+        """Let the source make the gradients at the parent's weights, some of them replaced."""
+        self.stage.show(weights)
+        self.together(self.source.gradients)
+
+    def _genome(self) -> list[int]:
+        """Places among the racing parameters of those that are mutated, by the gradients that are there.
+
+        A parameter without gradient played no part in the loss; one with a sparse gradient played it with a
+        few rows, and a mutation of the others would go unjudged.
+        """
+        fixed = {id(p) for g in self.optimizer.param_groups if not g.get("evolve", True) for p in g["params"]}
+        return [
+            place
+            for place, param in enumerate(self.stage.params)
+            if id(param) not in fixed
+            and param.numel()
+            and param.grad is not None
+            and not param.grad.is_sparse
+        ]
+
+    def _moment(self, place: int) -> Tensor | None:
+        param = self.stage.params[place]
+        state = self.optimizer.state
+        return mutation.second_moment(state[param], param) if param in state else None
+
+    def _can_measure(self, weights: Sequence[Tensor]) -> bool:
+        """Whether differences of gradients would tell anything, and a Krylov basis fits."""
+        alike = len({weight.device for weight in weights}) == 1
+        precise = all(torch.finfo(weight.dtype).eps < 1e-6 for weight in weights)
+        small = sum(weight.numel() for weight in weights) <= mutation.MOST_WEIGHTS
+        return bool(self.options.products) and alike and precise and small
+
+    def _flat(self, genome: Sequence[int]) -> Tensor:
+        """Gradient, flat; zero where the closure made none this time."""
+        params = [self.stage.params[place] for place in genome]
+        return self.sign * flatten(
+            torch.zeros_like(p) if p.grad is None else p.grad.to_dense() for p in params
+        )
+
+    def _newborn(self, kind: str, genome: Sequence[int], start: Sequence[Tensor]) -> Child:
+        weights = list(self.stage.weights)
+        for place, weight in zip(genome, start, strict=True):
+            weights[place] = weight
+        return self.stage.newborn(kind, weights, heir=self.heirs)

@@ -1,0 +1,109 @@
+"""Where losses and gradients come from: the closure of a step, or an objective for loops that pass none."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from hybridopt.optim.snapshot import Closure
+from hybridopt.optim.stage import Stage
+
+
+class Source(Protocol):
+    """What a race asks for; `cost` counts what it ran besides the parent's own step."""
+
+    cost: int
+
+    def gradients(self) -> object:
+        """Run it, so that gradients are there; its loss."""
+
+    def child_step(self, optimizer: Any) -> object:
+        """A step of the base on a child's weights; the loss before it."""
+
+    def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
+        """The parent's ordinary step, after everything was put back: what the base returns, and the loss."""
+
+
+class ByClosure:
+    """The closure of one `step` call."""
+
+    def __init__(self, closure: Closure) -> None:
+        self.closure = closure
+        self.cost = 0
+
+    def gradients(self) -> object:
+        self.cost += 1
+        with torch.enable_grad():
+            return self.closure()
+
+    def child_step(self, optimizer: Any) -> object:
+        first: list[object] = []
+
+        def heard() -> Any:
+            loss = self.gradients()
+            first.append(loss.detach().clone() if isinstance(loss, Tensor) else loss)
+            return loss
+
+        optimizer._base_step(heard)
+        return first[0] if first else None
+
+    def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
+        stage.restore()
+        loss = optimizer._base_step(self.closure)
+        return loss, loss
+
+
+class ByObjective:
+    """An objective; the parent steps on the gradients that the loop has left."""
+
+    def __init__(self, objective: Closure) -> None:
+        self.objective = objective
+        self.cost = 0
+
+    def value(self) -> object:
+        """Loss without gradients."""
+        self.cost += 1
+        with torch.no_grad():
+            return self.objective()
+
+    def gradients(self) -> object:
+        self.cost += 1
+        with torch.enable_grad():
+            loss = self.objective()
+            if isinstance(loss, Tensor) and loss.requires_grad:
+                loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def child_step(self, optimizer: Any) -> object:
+        loss = self.gradients()
+        optimizer._base_step()
+        return loss
+
+    def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
+        loss = stage.measure(self.value)
+        stage.restore()
+        return optimizer._base_step(), loss
+
+
+def refuse_scaler() -> None:
+    """Refuse a closure that came through an enabled GradScaler by position; by keyword it refuses itself.
+
+    Raises
+    ------
+    RuntimeError
+        The scaler would unscale gradients that the closure then makes anew, scaled.
+    """
+    frame: Any = sys._getframe(1)
+    for _ in range(10):
+        if frame is None:
+            return
+        if frame.f_code is torch.amp.GradScaler.step.__code__ and frame.f_locals["self"].is_enabled():
+            raise RuntimeError(
+                "an enabled GradScaler can't step by a closure: it unscales the gradients before the closure "
+                "makes them anew; call scaler.step(optimizer) without one, and pass objective= to Hybrid for "
+                "its escapes"
+            )
+        frame = frame.f_back

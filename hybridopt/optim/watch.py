@@ -1,0 +1,93 @@
+"""What is remembered from step to step: losses, the trace that conditions look at, what escapes have cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from hybridopt.conditions import Trace
+from hybridopt.optim.escape import Attempt, Escape
+from hybridopt.optim.race import Race
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What an escape knows; all of it is saved with the optimizer.
+
+    Attributes
+    ----------
+    seed : int
+    trace : Trace
+        Of mean losses since the start or the last attempt; losses to be maximised count negative.
+    steps : int
+        Steps so far.
+    pending : tuple of float
+        Losses that wait for the next look.
+    waited : int
+        Steps without a closure that wait for it.
+    due : bool
+        Whether the next step begins with a race.
+    failures : int
+        Failed attempts since the last success.
+    rest_until : int
+        The step before which nothing is tried.
+    wasted : int
+        Closures spent on failed attempts, and on curvature.
+    history : tuple of Attempt
+    race : Race or None
+        The one that is under way.
+    """
+
+    seed: int
+    trace: Trace
+    steps: int = 0
+    pending: tuple[float, ...] = ()
+    waited: int = 0
+    due: bool = False
+    failures: int = 0
+    rest_until: int = 0
+    wasted: int = 0
+    history: tuple[Attempt, ...] = ()
+    race: Race | None = None
+
+
+def begin(seed: int, options: Escape) -> Memory:
+    """Memory of a training that begins."""
+    return Memory(seed, Trace.for_conditions(options.when))
+
+
+def may_try(memory: Memory, options: Escape) -> bool:
+    """Whether another failure could be afforded."""
+    if memory.steps < memory.rest_until:
+        return False
+    first = not memory.wasted
+    return first or memory.wasted + options.price(memory.failures) <= options.share * memory.steps
+
+
+def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
+    """Memory after a look at the mean loss of so many steps."""
+    return replace(
+        memory, trace=memory.trace.longer(mean, steps, grad_norm), steps=memory.steps + steps, waited=0
+    )
+
+
+def booked(memory: Memory, options: Escape, attempt: Attempt) -> Memory:
+    """Memory after an attempt."""
+    failures = 0 if attempt.accepted else memory.failures + 1
+    rest = 0 if attempt.accepted else failures * memory.trace.window * options.every
+    return replace(
+        memory,
+        trace=Trace.for_conditions(options.when),
+        due=False,
+        steps=memory.steps + attempt.calls,
+        failures=failures,
+        rest_until=memory.steps + attempt.calls + rest,
+        wasted=memory.wasted + (0 if attempt.accepted else attempt.cost),
+        history=(*memory.history, attempt),
+        race=None,
+    )
+
+
+def finite(number: float) -> float:
+    """The number, or +inf."""
+    return number if math.isfinite(number) else math.inf
