@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -216,20 +216,26 @@ class Stalled:
 
 @dataclass(frozen=True)
 class Plateau:
-    """True when the values of the last `steps` tells do not fall: noise is not taken for progress.
+    """True when the values of the last tells surely do not fall: noise neither hides a plateau nor makes one.
 
-    The mean of the newer half must lie below that of the older half by more than `rtol * |mean| + atol` and
-    by more than `z` standard errors, else it is a plateau. The errors are estimated from the differences of
-    neighbours (von Neumann et al. 1941), which a slow trend does not enter.
+    Progress is by how much the mean of the newer half of a window lies below that of the older half. In the
+    last 8, 16, 32 ... tells it is looked for a window in which progress and `z` of its standard errors
+    together are at most `rtol` of the mean, for so many tells as `per` says, and in proportion. So without
+    noise few tells are enough, and the more noise the more it takes. Errors are estimated from the
+    differences of neighbours (von Neumann et al. 1941), which a slow trend hardly enters.
 
     Parameters
     ----------
     steps : int
-        At least 4.
+        Longest window, in tells; at least 8.
     rtol, atol : float
-        Progress over half of the window that counts as none.
+        Progress within `per` tells that counts as none: `rtol * |mean| + atol`.
+    per : int
     z : float
-        Standard errors; 2 makes one look in 44 at pure noise take it for progress.
+        Standard errors.
+    ahead : float
+        It is a plateau as well if all progress to come, were it to go on slowing down, surely is at most this
+        share of `|mean|` (Aitken's extrapolation from the thirds of a window).
 
     References
     ----------
@@ -237,23 +243,27 @@ class Plateau:
 
     Examples
     --------
-    >>> trace = Trace()
-    >>> for value in (1.0, 1.1, 0.9, 1.0, 1.1, 0.95, 1.05, 0.88):
-    ...     trace = trace.longer(value, 1)
-    >>> Plateau(8)(trace), Stalled(4, rtol=1e-3)(trace)
+    >>> still, noisy = Trace(), Trace()
+    >>> for value in (1.0, 1.1, 0.9, 1.0, 1.1, 0.95, 1.05, 0.98):
+    ...     still, noisy = still.longer(1.0, 1), noisy.longer(value, 1)
+    >>> Plateau()(still), Plateau()(noisy)
     (True, False)
     """
 
-    steps: int = 20
-    rtol: float = 1e-3
+    steps: int = 256
+    rtol: float = 1e-2
     atol: float = 0.0
+    per: int = 10
     z: float = 2.0
+    ahead: float = 0.1
 
     def __post_init__(self) -> None:
-        check_whole("Plateau.steps", self.steps, 4)
+        check_whole("Plateau.steps", self.steps, _SHORTEST)
         check_not_negative("Plateau.rtol", self.rtol)
         check_not_negative("Plateau.atol", self.atol)
+        check_whole("Plateau.per", self.per, 1)
         check_not_negative("Plateau.z", self.z)
+        check_not_negative("Plateau.ahead", self.ahead)
 
     @property
     def needs(self) -> Needs:
@@ -261,16 +271,39 @@ class Plateau:
         return Needs(self.steps)
 
     def __call__(self, trace: Trace) -> bool:
-        if len(trace.value) < self.steps:
-            return False
-        values = trace.value[-self.steps :]
-        if not all(map(math.isfinite, values)):
-            return not math.isfinite(values[-1])
-        half = self.steps // 2
+        size = _SHORTEST
+        while size <= min(len(trace.value), self.steps):
+            values = trace.value[-size:]
+            if not all(map(math.isfinite, values)):
+                return not math.isfinite(values[-1])
+            if self._flat(values) or (size >= _LONG and self._saturated(values)):
+                return True
+            size *= 2
+        return False
+
+    def _flat(self, values: Sequence[float]) -> bool:
+        half = len(values) // 2
         older, newer = sum(values[:half]) / half, sum(values[-half:]) / half
-        jumps = sum((b - a) ** 2 for a, b in itertools.pairwise(values))
-        error = math.sqrt(jumps / (2 * (self.steps - 1)) * 2 / half)
-        return older - newer <= max(self.rtol * abs(newer) + self.atol, self.z * error)
+        tolerated = (self.rtol * abs(newer) + self.atol) * half / self.per
+        return older - newer + self.z * _error(values, half) <= tolerated
+
+    def _saturated(self, values: Sequence[float]) -> bool:
+        third = len(values) // 3
+        first, second, last = (sum(values[k : k + third]) / third for k in (0, third, 2 * third))
+        error = self.z * _error(values, third)
+        fall, next_fall = first - second, second - last
+        slower = fall - next_fall - error
+        return slower > 0 and max(0.0, next_fall + error) ** 2 <= slower * self.ahead * abs(last)
+
+
+_SHORTEST = 8
+_LONG = 32  # thirds of shorter windows are too few to extrapolate from
+
+
+def _error(values: Sequence[float], count: int) -> float:
+    """Standard error of the difference of two means of so many values each."""
+    jumps = sum((b - a) ** 2 for a, b in itertools.pairwise(values))
+    return math.sqrt(jumps / (len(values) - 1) / count)
 
 
 @dataclass(frozen=True)

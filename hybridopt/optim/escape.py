@@ -42,6 +42,9 @@ class Escape:
     share : float
         Closures that escapes without success may cost, the first apart, as a share of the steps taken by
         then; `math.inf` for no limit.
+    rugged_share : float
+        The same after an escape that was accepted, or in which a child came to rest at a higher loss: then
+        there are other minima, and a training that has stalled has little to lose.
     device : torch.device or str, optional
         Where children are kept while it isn't their turn; by default where the parameters are.
     seed : int, optional
@@ -59,15 +62,16 @@ class Escape:
     25
     """
 
-    when: Condition = Plateau(20)  # noqa: RUF009 - frozen
-    every: int = 10
-    spread: tuple[float, ...] = (0.1, 0.3, 1.0)
+    when: Condition = Plateau()  # noqa: RUF009 - frozen
+    every: int = 5
+    spread: tuple[float, ...] = (0.3, 1.0, math.inf)
     products: int = 6
-    length: int = 32
+    length: int = 64
     longest: int = 16
-    margin: float = 1e-3
+    margin: float = 1e-2
     z: float = 3.0
     share: float = 0.05
+    rugged_share: float = 2.0
     device: Any = None
     seed: int | None = None
 
@@ -85,6 +89,7 @@ class Escape:
         check_not_negative("Escape.margin", self.margin)
         check_not_negative("Escape.z", self.z)
         check_positive("Escape.share", self.share)
+        check_positive("Escape.rugged_share", self.rugged_share)
         if self.device is not None:
             object.__setattr__(self, "device", _device(self.device))
         if self.seed is not None:
@@ -98,8 +103,8 @@ class Escape:
         """Closures that a race may take: those for gradients, then those of children, who get fewer twice."""
         calls = self.calls(failures)
         children = len(self.spread) + bool(self.products)
-        quarter = calls // 4
-        rounds = children * quarter + (halved(children) + 1) * quarter + (calls - 2 * quarter)
+        quarter, few = calls // 4, halved(children) + 1
+        rounds = children * quarter + few * quarter + halved(few) * (calls - 2 * quarter)
         return 1 + self.products + rounds
 
 
@@ -120,7 +125,9 @@ class Attempt:
     accepted : bool
         Whether that child replaced its parent.
     child : str
-        What kind of child that was: "noise 0.3", "curvature", "leap"; "" if none was left.
+        What kind of child that was: "noise 0.3", "fresh", "curvature", "leap"; "" if there was none.
+    settled : int
+        Children that came to rest at a higher loss than their parent's: other minima, or plateaus.
     """
 
     step: int
@@ -129,6 +136,7 @@ class Attempt:
     gain: float
     accepted: bool
     child: str = ""
+    settled: int = 0
 
 
 def halved(children: int) -> int:
@@ -142,9 +150,7 @@ def _check_spread(spread: object) -> None:
     if not spread:
         raise ValueError(f"Escape.spread must hold one positive number a child, got {spread!r}")
     for place, sigma in enumerate(spread):
-        check_number(
-            f"Escape.spread[{place}]", sigma, lambda sigma: 0 < sigma < math.inf, "positive and finite"
-        )
+        check_number(f"Escape.spread[{place}]", sigma, lambda sigma: sigma > 0, "positive")
 
 
 def _device(device: Any) -> str:

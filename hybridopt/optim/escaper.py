@@ -21,7 +21,7 @@ from hybridopt.checkpoint import decode, encode
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
 from hybridopt.optim.heat import Heat
-from hybridopt.optim.race import Race, extended, halve, standings
+from hybridopt.optim.race import Race, after_rung, standings, winner
 from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.snapshot import Closure
 from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
@@ -185,12 +185,13 @@ class Escaper:
             self.buffers.forget()  # the model may have been rebuilt since the last race
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
         if memory.race is not None and not heat.fits(memory.race):
-            memory = self._booked(memory, memory.race, -math.inf, accepted=False)
+            memory = self._booked(memory, memory.race, accepted=False)
         try:
             if memory.due:
                 memory = self._begun(memory, heat)
             race, answer = heat.run(memory.race or Race(memory.steps, 0, (), ()))
-            memory = self._decided(memory, race, heat) if memory.race is not None else memory
+            if memory.race is not None:
+                memory = self._decided(self._noted(memory, race, optimizer), race, heat)
         except BaseException:
             heat.stage.restore()
             raise
@@ -207,7 +208,7 @@ class Escaper:
         if memory.trace.reads_curvature and not self._wants(memory):
             return replace(memory, wasted=memory.wasted + cost)
         if not children:  # nothing to mutate: all gradients are sparse, or all parameters are to stay
-            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), -math.inf, accepted=False)
+            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), accepted=False)
         length = self.options.calls(memory.failures)
         origin = tuple(weight.to(self.options.device) for weight in heat.stage.weights)
         return replace(memory, race=Race(memory.steps, length, heat.places, children, (), origin, cost))
@@ -217,20 +218,26 @@ class Escaper:
         if not race.at_rung:
             return replace(memory, race=race)
         race = self._averaged(race, heat.optimizer)
-        best = standings(race)[0]
-        if best.better(self.options):
-            heat.stage.become(best.child)
-            return self._booked(memory, race, best.gain, accepted=True)
-        if race.over:
-            longer = extended(race)
-            if longer is None:
-                return self._booked(memory, race, best.gain, accepted=False)
-            return replace(memory, race=longer)
-        first = race.origin
-        race = halve(race)
-        if first is not None:
-            race = replace(race, origin=None, children=(*race.children, *heat.leap(first)))
-        return replace(memory, race=race)
+        ranking = standings(race)
+        if best := winner(race, ranking, self.options):
+            heat.stage.become(best)
+            return self._booked(memory, race, accepted=True)
+        further = after_rung(race, ranking)
+        if further is None:
+            return self._booked(memory, race, accepted=False)
+        import os
+
+        if race.origin is not None and not os.environ.get("NOLEAP"):
+            further = replace(further, origin=None, children=(*further.children, *heat.leap(race.origin)))
+        return replace(memory, race=further)
+
+    def _noted(self, memory: Memory, race: Race, optimizer: Any) -> Memory:
+        """Memory whose trace goes on while the parent races."""
+        every = self.options.every
+        if race.calls % every:
+            return memory
+        mean = self.ranks.means([statistics.fmean(race.parent[-every:])], optimizer)[0]
+        return looked(memory, mean, every, math.nan)
 
     def _averaged(self, race: Race, optimizer: Optimizer) -> Race:
         """Race with losses that are the same in all processes."""
@@ -242,9 +249,12 @@ class Escaper:
         children = tuple(replace(child, losses=own) for child, own in zip(race.children, losses, strict=True))
         return replace(race, parent=parent, children=children)
 
-    def _booked(self, memory: Memory, race: Race, gain: float, *, accepted: bool) -> Memory:
-        kind = standings(race)[0].child.kind if race.children else ""
-        attempt = Attempt(race.began, race.calls, race.cost, gain, accepted, kind)
+    def _booked(self, memory: Memory, race: Race, *, accepted: bool) -> Memory:
+        attempt = Attempt(race.began, race.calls, race.cost, -math.inf, accepted)
+        if ranking := standings(race):
+            settled = race.settled + sum(standing.settled for standing in ranking)
+            best = ranking[0]
+            attempt = replace(attempt, gain=best.gain, child=best.child.kind, settled=settled)
         logger.info("escape %s: %s", "accepted" if accepted else "rejected", attempt)
         return booked(memory, self.options, attempt)
 

@@ -88,7 +88,8 @@ class Heat:
         starts: dict[str, Sequence[Tensor]] = {}
         for child, sigma in enumerate(self.options.spread):
             drawn_out = moments if child % 2 else [None] * len(genome)
-            starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, drawn_out, *name, child)
+            kind = "fresh" if math.isinf(sigma) else f"noise {sigma:g}"
+            starts[f"{kind} ({child})"] = mutation.noise(weights, sigma, drawn_out, *name, child)
         curvature = math.nan
         if self._can_measure(weights):
 

@@ -55,7 +55,7 @@ def noise(
     parents : sequence of Tensor
         Not empty ones.
     sigma : float
-        Share of each tensor's `scale`.
+        Share of each tensor's `scale`; infinite for weights that keep nothing of the parent's.
     moments : sequence of Tensor or None
         Second moments of the gradients, one a tensor. Noise is drawn out where they are small: along flat
         directions weights can go far.
@@ -66,10 +66,20 @@ def noise(
     for index, (parent, moment) in enumerate(zip(parents, moments, strict=True)):
         g = generator(seed, *path, index, device=parent.device)
         normal = torch.randn(parent.shape, generator=g, dtype=parent.dtype, device=parent.device)
+        if math.isinf(sigma):
+            children.append(_fresh(parent, normal))
+            continue
         if moment is not None:
             normal *= _flatness(moment).to(parent.dtype)
         children.append(parent.detach() + normal * (sigma * scale(parent)))
     return children
+
+
+def _fresh(parent: Tensor, normal: Tensor) -> Tensor:
+    """New weights as initialisation gives them; vectors, among them the gains of norms, only with noise."""
+    if parent.ndim < 2:
+        return parent.detach() + normal * scale(parent)
+    return normal * scale(torch.zeros_like(parent))
 
 
 def _flatness(moment: Tensor) -> Tensor:
@@ -91,7 +101,7 @@ def second_moment(state: Mapping[str, Any], param: Tensor) -> Tensor | None:
 
 
 def leap(origin: Sequence[Tensor], now: Sequence[Tensor]) -> list[Tensor] | None:
-    """Weights far ahead on the way from `origin` to `now`, across a plain in one jump; None if it ends here."""
+    """Weights far ahead on the way from `origin` to `now`, across a plain in one jump; None if it ends."""
     way = sum(
         float((weight.detach() - before).norm()) ** 2 for before, weight in zip(origin, now, strict=True)
     )

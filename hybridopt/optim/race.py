@@ -24,8 +24,11 @@ from hybridopt.optim.escape import Escape, halved
 from hybridopt.optim.stage import Child
 
 LEAST = 4  # paired losses that a verdict rests on
-EXTENSIONS = 3  # times that a child which catches up is given more time
-CATCHING = 0.7  # its gap in the last quarter, as a share of the one before
+EXTENSIONS = 6  # times that a child which catches up is given more time
+TIE = 1e-2  # of the loss: a child that is so near its parent has come back to it
+PATIENCE = 10.0  # windows of so many calls in which a child must be about to catch up
+EARLY = 10.0  # times the margin, for a child that is to win before the race is over
+AHEAD = 2.0  # hope of a child that is better than its parent
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,9 @@ class Race:
         Closures spent on children so far.
     calls : int
     extensions : int
+        Times that it was given more length.
+    settled : int
+        Children that have dropped out at rest behind their parent.
     """
 
     began: int
@@ -61,6 +67,7 @@ class Race:
     cost: int = 0
     calls: int = 0
     extensions: int = 0
+    settled: int = 0
 
     @property
     def over(self) -> bool:
@@ -79,16 +86,43 @@ class Race:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a child stands to its parent over the last calls."""
+    """How a child stands to its parent over a window of the last calls, and whither it goes.
+
+    Attributes
+    ----------
+    child : Child
+    gain : float
+        Mean of parent's losses minus child's.
+    error : float
+        Its standard error; +inf if there are too few pairs.
+    level : float
+        Mean absolute loss of the parent.
+    limit : float
+        Where its gain tends to, if it goes on to slow down as it did over the last three windows; +inf if it
+        doesn't slow down, -inf if it falls back or is too young to tell.
+    """
 
     child: Child
     gain: float
     error: float
     level: float
+    limit: float
 
-    def better(self, options: Escape) -> bool:
+    def better(self, margin: float, z: float) -> bool:
         """Whether its gain is more than margin and noise."""
-        return self.gain > max(options.margin * self.level, options.z * self.error)
+        return self.gain > max(margin * self.level, z * self.error)
+
+    @property
+    def hope(self) -> float:
+        """0 for one that came back to its parent or will stay behind it, else the larger the better."""
+        if self.gain > TIE * self.level:
+            return AHEAD + self.gain / max(self.level, self.gain)
+        return max(0.0, min(1.0, self.limit / self.level)) if self.limit > TIE * self.level else 0.0
+
+    @property
+    def settled(self) -> bool:
+        """Whether it will stay behind."""
+        return max(self.gain, self.limit) < -TIE * self.level
 
 
 def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> Race:
@@ -103,45 +137,62 @@ def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> 
 
 
 def standings(race: Race) -> list[Standing]:
-    """How the children stand, best first, by the last quarter of their calls."""
-    return sorted((_standing(race, child) for child in race.children), key=lambda s: -s.gain)
+    """How the children stand, the most hopeful first."""
+    return sorted((_standing(race, child) for child in race.children), key=lambda s: (-s.hope, -s.gain))
 
 
-def halve(race: Race) -> Race:
-    """Race without the worse half, and from the second rung on with the best child alone."""
-    stay = halved(len(race.children)) if race.calls == race._rungs[0] else 1
-    return replace(race, children=tuple(standing.child for standing in standings(race)[:stay]))
+def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Child | None:
+    """The child that has won by now, if any."""
+    margin = options.margin * (1.0 if race.over else EARLY)
+    best = max(ranking, key=lambda standing: standing.gain)
+    return best.child if best.better(margin, options.z) else None
 
 
-def extended(race: Race) -> Race | None:
-    """Race with half its length more, if the best child is behind but catches up."""
-    if race.extensions >= EXTENSIONS:
+def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
+    """Race without the worse half, from the second rung on with one child; None if there is no more hope.
+
+    A last child that is behind, but catches up, gets more time.
+    """
+    best = ranking[0].hope
+    if not best and race.calls > race.length // 4:
         return None
-    best = standings(race)[0].child
-    size = max(LEAST, len(best.losses) // 4)
-    if len(best.losses) < 2 * size:
-        return None
-    pairs = list(zip(race.parent[-len(best.losses) :], best.losses, strict=True))
-    before, now = (
-        statistics.fmean(c - p for p, c in part) for part in (pairs[-2 * size : -size], pairs[-size:])
+    if race.over:
+        if race.extensions >= EXTENSIONS or best >= AHEAD:
+            return None
+        longer = race.length + race.length // 2
+        best_alone = (ranking[0].child,)
+        return replace(race, length=longer, extensions=race.extensions + 1, children=best_alone)
+    stay = halved(len(ranking))
+    settled = sum(standing.settled for standing in ranking[stay:])
+    return replace(
+        race,
+        children=tuple(standing.child for standing in ranking[:stay]),
+        settled=race.settled + settled,
     )
-    if not (math.isfinite(before) and 0 < now < CATCHING * before):
-        return None
-    return replace(race, length=race.length + race.length // 2, extensions=race.extensions + 1)
 
 
 def _standing(race: Race, child: Child) -> Standing:
-    size = min(len(child.losses), max(LEAST, len(race.parent) // 4))
-    parents, losses = race.parent[-size:], child.losses[-size:]
-    gains = [_difference(p, c) for p, c in zip(parents, losses, strict=True)]
-    gain = statistics.fmean(gains) if gains else -math.inf
-    if not math.isfinite(gain):
-        return Standing(child, gain, 0.0, 0.0)
-    spread = math.sqrt(sum((g - gain) ** 2 for g in gains) / max(1, size - 1))
-    enough = size >= LEAST
-    return Standing(
-        child, gain, spread / math.sqrt(size) if enough else math.inf, abs(statistics.fmean(parents))
-    )
+    size = max(LEAST, len(child.losses) // 4)
+    count = len(child.losses)
+    gains = [_difference(p, c) for p, c in zip(race.parent[-count:], child.losses, strict=True)]
+    level = statistics.fmean(map(abs, race.parent[-size:]))
+    windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
+    if not windows or not all(math.isfinite(gain) for window in windows for gain in window):
+        gain = statistics.fmean(gains[-size:])
+        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf)
+    now, *before = map(statistics.fmean, windows)
+    spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
+    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before))
+
+
+def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:
+    """Limit of three means at equal distances, the last first: Aitken's extrapolation."""
+    step, last_step = before - first, now - before
+    if not last_step > 0:
+        return -math.inf if math.isnan(last_step) else now
+    if not last_step < step:
+        return math.inf
+    return now + last_step * last_step / (step - last_step)
 
 
 def _difference(parent: float, child: float) -> float:

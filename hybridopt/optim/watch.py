@@ -9,6 +9,8 @@ from hybridopt.conditions import Trace
 from hybridopt.optim.escape import Attempt, Escape
 from hybridopt.optim.race import Race
 
+RECENT = 3  # attempts whose findings still count
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -33,6 +35,8 @@ class Memory:
         The step before which nothing is tried.
     wasted : int
         Closures spent on failed attempts, and on curvature.
+    rugged : bool
+        Whether one of the last attempts has shown that there are other minima.
     history : tuple of Attempt
     race : Race or None
         The one that is under way.
@@ -47,6 +51,7 @@ class Memory:
     failures: int = 0
     rest_until: int = 0
     wasted: int = 0
+    rugged: bool = False
     history: tuple[Attempt, ...] = ()
     race: Race | None = None
 
@@ -60,8 +65,8 @@ def may_try(memory: Memory, options: Escape) -> bool:
     """Whether another failure could be afforded."""
     if memory.steps < memory.rest_until:
         return False
-    first = not memory.wasted
-    return first or memory.wasted + options.price(memory.failures) <= options.share * memory.steps
+    share = options.rugged_share if memory.rugged else options.share
+    return not memory.wasted or memory.wasted + options.price(memory.failures) <= share * memory.steps
 
 
 def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
@@ -74,15 +79,18 @@ def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
 def booked(memory: Memory, options: Escape, attempt: Attempt) -> Memory:
     """Memory after an attempt."""
     failures = 0 if attempt.accepted else memory.failures + 1
-    rest = 0 if attempt.accepted else failures * memory.trace.window * options.every
+    recent = (*memory.history[1 - RECENT :], attempt)
+    rugged = any(each.accepted or each.settled for each in recent)
+    rest = 0 if rugged else failures * memory.trace.window * options.every
     return replace(
         memory,
-        trace=Trace.for_conditions(options.when),
+        trace=Trace.for_conditions(options.when) if attempt.accepted else memory.trace,
         due=False,
-        steps=memory.steps + attempt.calls,
+        steps=memory.steps + attempt.calls % options.every,
         failures=failures,
-        rest_until=memory.steps + attempt.calls + rest,
+        rest_until=memory.steps + attempt.calls % options.every + rest,
         wasted=memory.wasted + (0 if attempt.accepted else attempt.cost),
+        rugged=rugged,
         history=(*memory.history, attempt),
         race=None,
     )
