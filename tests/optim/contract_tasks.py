@@ -1,7 +1,6 @@
-"""What torch's own tests feed their optimizers, and a way to run `Hybrid` beside its base and compare all."""
+"""A way to run `Hybrid` beside its base and compare all."""
 
 import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,155 +16,6 @@ from hybridopt.rng import global_generators_fingerprint
 # Tries an escape whenever it may, and never accepts one.
 REJECTS = Escape(when=Steps(1), every=1, margin=1e9, share=1.0)
 PATIENCE = 400  # steps by which an escape must have been tried
-
-
-def tensor_lr() -> torch.Tensor:
-    return torch.tensor(0.001)
-
-
-# At least the inputs of torch.testing._internal.common_optimizers for the CPU; test_contract_inputs compares.
-OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "ASGD": [
-        {},
-        {"lambd": 0.1},
-        {"lr": 0.02},
-        {"t0": 100},
-        {"maximize": True},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "maximize": True},
-    ],
-    "Adadelta": [
-        {},
-        {"lr": 0.01},
-        {"weight_decay": 0.1},
-        {"maximize": True},
-        {"weight_decay": 0.1, "maximize": True},
-        {"rho": 0.95, "weight_decay": 0.9},
-    ],
-    "Adafactor": [
-        {},
-        {"weight_decay": 0.1, "lr": 0.01},
-        {"weight_decay": 0.1, "maximize": True},
-        {"beta2_decay": -1.0},
-        {"d": 1.5},
-    ],
-    "Adagrad": [
-        {},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "maximize": True},
-        {"lr": 0.1},
-        {"initial_accumulator_value": 0.1, "weight_decay": 0.1},
-        {"lr": 0.1, "lr_decay": 0.5, "weight_decay": 0.1},
-        {"lr": tensor_lr()},
-    ],
-    "Adam": [
-        {},
-        {"lr": 0.01},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "maximize": True},
-        {"weight_decay": 0.1, "amsgrad": True},
-        {"weight_decay": 0.1, "decoupled_weight_decay": True},
-        {"lr": tensor_lr()},
-        {"lr": tensor_lr(), "betas": (torch.tensor(0.9), torch.tensor(0.99))},
-    ],
-    "AdamW": [
-        {},
-        {"lr": 0.01},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "maximize": True},
-        {"weight_decay": 0.1, "amsgrad": True},
-        {"lr": tensor_lr()},
-    ],
-    "Adamax": [
-        {},
-        {"lr": 0.1},
-        {"weight_decay": 0.1},
-        {"maximize": True},
-        {"weight_decay": 0.1, "maximize": True},
-    ],
-    "LBFGS": [
-        {},
-        {"lr": 0.01},
-        {"lr": tensor_lr()},
-        {"tolerance_grad": 1e-6},
-        {"line_search_fn": "strong_wolfe"},
-    ],
-    "Muon": [
-        {},
-        {"lr": 0.01},
-        {"lr": tensor_lr()},
-        {"weight_decay": 0.2},
-        {"momentum": 0.8},
-        {"ns_steps": 6},
-        {"ns_coefficients": (3.4, -4.7, 2.0)},
-        {"adjust_lr_fn": "match_rms_adamw", "nesterov": False},
-    ],
-    "NAdam": [
-        {},
-        {"lr": 0.001},
-        {"momentum_decay": 0.006},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "momentum_decay": 0.006},
-        {"weight_decay": 0.1, "momentum_decay": 0.006, "decoupled_weight_decay": True},
-        {"weight_decay": 0.1, "maximize": True},
-    ],
-    "RAdam": [
-        {},
-        {"lr": 0.002},
-        {"eps": 1e-6},
-        {"weight_decay": 0.1},
-        {"weight_decay": 0.1, "decoupled_weight_decay": True},
-        {"weight_decay": 0.1, "maximize": True},
-    ],
-    "RMSprop": [
-        {},
-        {"lr": 0.001},
-        {"weight_decay": 0.1},
-        {"maximize": True},
-        {"weight_decay": 0.1, "centered": True},
-        {"weight_decay": 0.1, "maximize": True},
-        {"weight_decay": 0.1, "centered": True, "momentum": 0.1},
-        {"weight_decay": 0.1, "centered": True, "momentum": 0.1, "maximize": True},
-    ],
-    "Rprop": [
-        {},
-        {"lr": 0.0002},
-        {"etas": (0.5, 1.5)},
-        {"step_sizes": (2e-6, 100)},
-        {"maximize": True},
-    ],
-    "SGD": [
-        {},
-        {"lr": 0.01},
-        {"lr": tensor_lr()},
-        {"weight_decay": 0.5},
-        {"momentum": 0.9},
-        {"weight_decay": 0.1, "maximize": True},
-        {"momentum": 0.9, "dampening": 0.5},
-        {"momentum": 0.9, "weight_decay": 0.1},
-        {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
-    ],
-    "SparseAdam": [{}, {"lr": 0.01}, {"lr": tensor_lr()}, {"maximize": True}],
-}
-BASES = [name for name in OPTIONS if hasattr(torch.optim, name)]  # Muon is younger than torch 2.6
-
-
-def takes(name: str) -> list[str]:
-    """Names of the base's options."""
-    return list(inspect.signature(getattr(torch.optim, name)).parameters)
-
-
-def flags(name: str) -> list[dict[str, bool]]:
-    """No flag, and each implementation that the base offers on a CPU."""
-    return [{}, *({flag: True} for flag in ("foreach", "fused") if flag in takes(name))]
-
-
-CASES = [(name, {**options, **flag}) for name in BASES for options in OPTIONS[name] for flag in flags(name)]
-
-
-def label(case: object) -> str:
-    """Readable id of a test for a name and its options."""
-    return "-".join(f"{k}={v}" for k, v in case.items()) if isinstance(case, dict) else str(case)
 
 
 def base(name: str, params: Any, *, buffers: Any = (), **options: Any) -> torch.optim.Optimizer:
@@ -259,3 +109,46 @@ def plain_closure(
         return loss
 
     return closure
+
+
+def small(
+    name: str,
+    make: Make,
+    options: dict[str, Any] | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    named: bool = False,
+    steps: int = 0,
+) -> tuple[torch.optim.Optimizer, Callable[[], torch.Tensor], nn.Parameter]:
+    """Optimizer of one weight (of two dimensions, for Muon) after some steps, its closure, and the weight."""
+    torch.manual_seed(1)
+    model = nn.Linear(3, 2, bias=False, dtype=dtype)
+    x, y = torch.randn(8, 3, dtype=dtype), torch.randn(8, 2, dtype=dtype)
+    params = model.named_parameters() if named else model.parameters()
+    memory = {"momentum": 0.9} if name == "SGD" else {}  # it has no state otherwise
+    optimizer = make(name, params, **memory, **(options or {}))
+    dense = plain_closure(model, optimizer, x, y)
+
+    def closure() -> torch.Tensor:
+        loss = dense()
+        if name == "SparseAdam":
+            model.weight.grad = model.weight.grad.to_sparse()
+        return loss
+
+    for _ in range(steps):
+        optimizer.step(closure)
+    return optimizer, closure, model.weight
+
+
+def tried_anything(name: str, optimizer: Hybrid) -> bool:
+    """Whether an escape was tried; sparse gradients are never mutated."""
+    return bool(optimizer.history) or name == "SparseAdam"
+
+
+def step_together(name: str, *runs: tuple[Hybrid, Callable[[], Any]], steps: int = 20) -> None:
+    """Step several optimizers in turn, at least so often and until the first has tried an escape."""
+    done = 0
+    while done < steps or (done < PATIENCE and not tried_anything(name, runs[0][0])):
+        for optimizer, closure in runs:
+            optimizer.step(closure)
+        done += 1

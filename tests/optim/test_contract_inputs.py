@@ -6,17 +6,8 @@ import sys
 
 import pytest
 import torch
-from contract_tasks import (
-    BASES,
-    CASES,
-    OPTIONS,
-    assert_twins,
-    base,
-    hybrid,
-    label,
-    takes,
-    task_loop,
-)
+from contract_options import BASES, CASES, OPTIONS, label, takes
+from contract_tasks import assert_twins, base, hybrid, task_loop
 from torch import nn
 
 from hybridopt.optim import Hybrid
