@@ -152,3 +152,19 @@ def step_together(name: str, *runs: tuple[Hybrid, Callable[[], Any]], steps: int
         for optimizer, closure in runs:
             optimizer.step(closure)
         done += 1
+
+
+def network() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """Model with batch norm and dropout, inputs (64, 4) and targets (64, 2)."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Tanh(), nn.Linear(8, 2))
+    return model, torch.randn(64, 4), torch.randn(64, 2)
+
+
+def started(
+    make: Make, name: str = "AdamW", **options: Any
+) -> tuple[nn.Module, torch.optim.Optimizer, torch.Tensor, torch.Tensor]:
+    """`network` with its optimizer."""
+    model, x, y = network()
+    options = {"lr": 0.01, **options}
+    return model, make(name, model.parameters(), buffers=model.buffers(), **options), x, y
