@@ -5,19 +5,19 @@
     OMP_NUM_THREADS=1 python benchmarks/hybrid_step.py --shares    # of iterations alone
     OMP_NUM_THREADS=1 python benchmarks/hybrid_step.py --memory    # alone
 
-Base and Hybrid take turns on the same parameters, gradients and moments, so that nothing but the step differs;
-times are of the processor. Losses are stored ones that fall, so that the default escape looks as often as ever
-and never acts.
+Base and Hybrid take turns on the same parameters, gradients and moments, so that nothing but the step
+differs; times are of the processor. Losses are stored ones that fall, so that the default escape looks as
+often as ever and never acts.
 
-Steps: stored gradients, tensors of 16 numbers, 1,000 steps a round, turns of 100; the median over rounds of the
-difference of the means. Bar: 12 microseconds + 0.5 a tensor.
+Steps: stored gradients, tensors of 16 numbers, 1,000 steps a round, turns of 100; the median over rounds of
+the difference of the means. Bar: 12 microseconds + 0.5 a tensor.
 
 Iterations: forward, backward and step of a ReLU network by a closure, turns of one; the median of the
 differences over the median of the base's times. Bar: 1 %. The time of the base's step stands beside it, also
 for the fused Adam.
 
 Memory: bytes of all tensors that Python's collector finds after 30 iterations, and growth of resident memory,
-in units of the parameters; each run in a fresh process. Bar: Hybrid's less its base's is 0.01 by the collector.
+in units of the parameters; each run in a fresh process. Bar: 0.01 more than the base by the collector.
 """
 
 from __future__ import annotations
