@@ -6,15 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from hybrid_tasks import Task, same, seed_everything
+from hybrid_tasks import REJECTS, Task, same, seed_everything
 from torch import nn
 
-from hybridopt.conditions import Steps
-from hybridopt.optim import Escape, Hybrid
+from hybridopt.optim import Hybrid
 from hybridopt.rng import global_generators_fingerprint
 
-# Tries an escape whenever it may, and never accepts one.
-REJECTS = Escape(when=Steps(1), every=1, margin=1e9, share=1.0)
 PATIENCE = 400  # steps by which an escape must have been tried
 
 

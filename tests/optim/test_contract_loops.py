@@ -78,7 +78,6 @@ def test_gradients_changed_within_the_closure_train_as_with_the_base(change):
     assert_twins(build)
 
 
-@pytest.mark.xfail(reason="gradients are None when a child's closure begins", strict=True)
 def test_gradients_may_stay_the_same_tensors_zeroed_in_place():
     """As in a flat buffer: the closure never lets go of them."""
 
