@@ -254,8 +254,8 @@ class Plateau:
     rtol: float = 1e-2
     atol: float = 0.0
     per: int = 10
-    z: float = 2.0
-    ahead: float = 0.1
+    z: float = 3.0
+    ahead: float = 0.05
 
     def __post_init__(self) -> None:
         check_whole("Plateau.steps", self.steps, _SHORTEST)
@@ -273,11 +273,14 @@ class Plateau:
     def __call__(self, trace: Trace) -> bool:
         size = _SHORTEST
         while size <= min(len(trace.value), self.steps):
-            values = trace.value[-size:]
-            if not all(map(math.isfinite, values)):
-                return not math.isfinite(values[-1])
-            if self._flat(values) or (size >= _LONG and self._saturated(values)):
-                return True
+            if (
+                trace.steps % (size // _SHORTEST) == 0
+            ):  # longer windows more rarely: it costs less, and errs less
+                values = trace.value[-size:]
+                if not all(map(math.isfinite, values)):
+                    return not math.isfinite(values[-1])
+                if self._flat(values) or (size >= _LONG and self._saturated(values)):
+                    return True
             size *= 2
         return False
 
@@ -285,7 +288,8 @@ class Plateau:
         half = len(values) // 2
         older, newer = sum(values[:half]) / half, sum(values[-half:]) / half
         tolerated = (self.rtol * abs(newer) + self.atol) * half / self.per
-        return older - newer + self.z * _error(values, half) <= tolerated
+        error = self.z * _error(values, half)
+        return max(0.0, older - newer) + error <= tolerated
 
     def _saturated(self, values: Sequence[float]) -> bool:
         third = len(values) // 3
@@ -293,7 +297,7 @@ class Plateau:
         error = self.z * _error(values, third)
         fall, next_fall = first - second, second - last
         slower = fall - next_fall - error
-        return slower > 0 and max(0.0, next_fall + error) ** 2 <= slower * self.ahead * abs(last)
+        return slower > 0 and (max(0.0, next_fall) + error) ** 2 <= slower * self.ahead * abs(last)
 
 
 _SHORTEST = 8

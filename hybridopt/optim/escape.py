@@ -127,7 +127,8 @@ class Attempt:
     child : str
         What kind of child that was: "noise 0.3", "fresh", "curvature", "leap"; "" if there was none.
     settled : int
-        Children that came to rest at a higher loss than their parent's: other minima, or plateaus.
+        Children that went down and came to rest at a higher loss than their parent's: other minima, or
+        plateaus.
     """
 
     step: int

@@ -172,17 +172,37 @@ class Hybrid(Optimizer):
 
     def state_dict(self) -> dict[str, Any]:
         """State of the base, and under "hybrid" what the escape knows; the base can load it too."""
-        state = super().state_dict()
-        if self._escape is not None:
-            state[_SAVED_AS] = self._escape.state_dict()
-        return state
+        escape = self._escape
+        if escape is None:
+            return super().state_dict()
+
+        def add(optimizer: Optimizer, state: dict[str, Any]) -> None:
+            state[_SAVED_AS] = escape.state_dict()
+
+        hook = self.register_state_dict_post_hook(add, prepend=True)  # before those of the user
+        try:
+            return super().state_dict()
+        finally:
+            hook.remove()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state_dict of this class, or one of the base alone."""
-        super().load_state_dict(state_dict)
-        if self._escape is not None:
-            self._escape.check(self)
-            self._escape.load_state_dict(state_dict.get(_SAVED_AS))
+        escape = self._escape
+        if escape is None:
+            super().load_state_dict(state_dict)
+            return
+        seen: list[Any] = []
+
+        def take(optimizer: Optimizer, state: dict[str, Any]) -> None:
+            seen.append(state.get(_SAVED_AS))
+
+        hook = self.register_load_state_dict_pre_hook(take)  # after those of the user
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            hook.remove()
+        escape.check(self)
+        escape.load_state_dict(seen[0])
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps defaults, state and param_groups alone, which also loses what LBFGS needs. Hooks, and

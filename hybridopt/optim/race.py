@@ -28,6 +28,7 @@ EXTENSIONS = 6  # times that a child which catches up is given more time
 TIE = 1e-2  # of the loss: a child that is so near its parent has come back to it
 PATIENCE = 10.0  # windows of so many calls in which a child must be about to catch up
 EARLY = 10.0  # times the margin, for a child that is to win before the race is over
+FELL = 0.5  # of the first gap is what remains of it at most
 AHEAD = 2.0  # hope of a child that is better than its parent
 
 
@@ -100,6 +101,8 @@ class Standing:
     limit : float
         Where its gain tends to, if it goes on to slow down as it did over the last three windows; +inf if it
         doesn't slow down, -inf if it falls back or is too young to tell.
+    fell : bool
+        Whether it has come nearer to its parent by a half since it began.
     """
 
     child: Child
@@ -107,9 +110,12 @@ class Standing:
     error: float
     level: float
     limit: float
+    fell: bool
 
     def better(self, margin: float, z: float) -> bool:
         """Whether its gain is more than margin and noise."""
+        if math.isinf(self.gain):
+            return self.gain > 0
         return self.gain > max(margin * self.level, z * self.error)
 
     @property
@@ -121,8 +127,8 @@ class Standing:
 
     @property
     def settled(self) -> bool:
-        """Whether it will stay behind."""
-        return max(self.gain, self.limit) < -TIE * self.level
+        """Whether it has gone down, and will stay behind all the same."""
+        return self.fell and max(self.gain, self.limit) < -TIE * self.level
 
 
 def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> Race:
@@ -172,17 +178,20 @@ def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
 
 
 def _standing(race: Race, child: Child) -> Standing:
-    size = max(LEAST, len(child.losses) // 4)
     count = len(child.losses)
+    if not count:  # just born
+        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False)
+    size = max(LEAST, count // 4)
     gains = [_difference(p, c) for p, c in zip(race.parent[-count:], child.losses, strict=True)]
     level = statistics.fmean(map(abs, race.parent[-size:]))
     windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
-    if not windows or not all(math.isfinite(gain) for window in windows for gain in window):
+    if not windows or not all(math.isfinite(gain) for gain in gains):
         gain = statistics.fmean(gains[-size:])
-        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf)
+        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False)
     now, *before = map(statistics.fmean, windows)
     spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
-    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before))
+    fell = now > FELL * statistics.fmean(gains[:LEAST])
+    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before), fell)
 
 
 def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:

@@ -58,7 +58,6 @@ def test_hooks_of_loading_fire_in_order(name):
     assert fired == [0.002]
 
 
-@pytest.mark.xfail(reason="what Hybrid knows goes past the hooks", strict=True)
 def test_a_hook_that_unwraps_a_checkpoint_reaches_what_hybrid_knows_too():
     optimizer, closure, _ = small("SGD", hybrid)
     step_together("SGD", (optimizer, closure))
@@ -69,7 +68,6 @@ def test_a_hook_that_unwraps_a_checkpoint_reaches_what_hybrid_knows_too():
     assert other.history == optimizer.history
 
 
-@pytest.mark.xfail(reason="what Hybrid knows goes past the hooks", strict=True)
 def test_a_hook_that_wraps_or_filters_sees_all_that_is_saved():
     optimizer, _, _ = small("SGD", hybrid, steps=20)
     optimizer.register_state_dict_post_hook(lambda _, state: {"optimizer": state})
