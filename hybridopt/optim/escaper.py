@@ -21,7 +21,7 @@ from hybridopt.checkpoint import decode, encode
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
 from hybridopt.optim.heat import Heat
-from hybridopt.optim.race import Race, after_rung, standings, winner
+from hybridopt.optim.race import Race, Standing, after_rung, standings, winner
 from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.snapshot import Closure
 from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
@@ -185,7 +185,7 @@ class Escaper:
             self.buffers.forget()  # the model may have been rebuilt since the last race
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
         if memory.race is not None and not heat.fits(memory.race):
-            memory = self._booked(memory, memory.race, accepted=False)
+            memory = self._booked(memory, memory.race, [], accepted=False)
         try:
             if memory.due:
                 memory = self._begun(memory, heat)
@@ -208,7 +208,7 @@ class Escaper:
         if memory.trace.reads_curvature and not self._wants(memory):
             return replace(memory, wasted=memory.wasted + cost)
         if not children:  # nothing to mutate: all gradients are sparse, or all parameters are to stay
-            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), accepted=False)
+            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), [], accepted=False)
         length = self.options.calls(memory.failures)
         origin = tuple(weight.to(self.options.device) for weight in heat.stage.weights)
         return replace(memory, race=Race(memory.steps, length, heat.places, children, (), origin, cost))
@@ -218,16 +218,14 @@ class Escaper:
         if not race.at_rung:
             return replace(memory, race=race)
         race = self._averaged(race, heat.optimizer)
-        ranking = standings(race)
+        ranking = self._ranking(race, heat)
         if best := winner(race, ranking, self.options):
             heat.stage.become(best)
-            return self._booked(memory, race, accepted=True)
+            return self._booked(memory, race, ranking, accepted=True)
         further = after_rung(race, ranking)
         if further is None:
-            return self._booked(memory, race, accepted=False)
-        import os
-
-        if race.origin is not None and not os.environ.get("NOLEAP"):
+            return self._booked(memory, race, ranking, accepted=False)
+        if race.origin is not None:
             further = replace(further, origin=None, children=(*further.children, *heat.leap(race.origin)))
         return replace(memory, race=further)
 
@@ -249,9 +247,13 @@ class Escaper:
         children = tuple(replace(child, losses=own) for child, own in zip(race.children, losses, strict=True))
         return replace(race, parent=parent, children=children)
 
-    def _booked(self, memory: Memory, race: Race, *, accepted: bool) -> Memory:
+    def _ranking(self, race: Race, heat: Heat) -> list[Standing]:
+        distances = [heat.stage.distance(child) for child in race.children]
+        return standings(race, self.ranks.means(distances, heat.optimizer))
+
+    def _booked(self, memory: Memory, race: Race, ranking: list[Standing], *, accepted: bool) -> Memory:
         attempt = Attempt(race.began, race.calls, race.cost, -math.inf, accepted)
-        if ranking := standings(race):
+        if ranking:
             settled = race.settled + sum(standing.settled for standing in ranking)
             best = ranking[0]
             attempt = replace(attempt, gain=best.gain, child=best.child.kind, settled=settled)

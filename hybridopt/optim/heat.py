@@ -16,7 +16,7 @@ from hybridopt.autodiff import flatten
 from hybridopt.optim import mutation
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Escape
-from hybridopt.optim.race import Race, ran
+from hybridopt.optim.race import LEAP, Race, ran
 from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.source import Source
 from hybridopt.optim.stage import Child, Stage, loss_number, params_of, racing
@@ -115,7 +115,7 @@ class Heat:
         """A child far ahead on its parent's way, with the parent's base state; none if that stands still."""
         params = self.stage.params
         ahead = mutation.leap([there.to(p.device) for there, p in zip(origin, params, strict=True)], params)
-        return () if ahead is None else (self.stage.newborn("leap", ahead, heir=True),)
+        return () if ahead is None else (self.stage.newborn(LEAP, ahead, heir=True),)
 
     def together(self, run: Callable[[], T]) -> T:
         """Run it; raise in all processes if it raised in one."""

@@ -13,6 +13,7 @@ K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperp
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -27,8 +28,9 @@ LEAST = 4  # paired losses that a verdict rests on
 EXTENSIONS = 6  # times that a child which catches up is given more time
 TIE = 1e-2  # of the loss: a child that is so near its parent has come back to it
 PATIENCE = 10.0  # windows of so many calls in which a child must be about to catch up
+LEAP = "leap"  # kind of a child
 EARLY = 10.0  # times the margin, for a child that is to win before the race is over
-FELL = 0.5  # of the first gap is what remains of it at most
+NEARER = 0.5  # what remains at most of the first gap, or distance
 AHEAD = 2.0  # hope of a child that is better than its parent
 
 
@@ -102,7 +104,9 @@ class Standing:
         Where its gain tends to, if it goes on to slow down as it did over the last three windows; +inf if it
         doesn't slow down, -inf if it falls back or is too young to tell.
     fell : bool
-        Whether it has come nearer to its parent by a half since it began.
+        Whether its loss has come nearer to its parent's by a half since it began.
+    near : bool
+        Whether its weights have.
     """
 
     child: Child
@@ -111,6 +115,7 @@ class Standing:
     level: float
     limit: float
     fell: bool
+    near: bool
 
     def better(self, margin: float, z: float) -> bool:
         """Whether its gain is more than margin and noise."""
@@ -121,14 +126,20 @@ class Standing:
     @property
     def hope(self) -> float:
         """0 for one that came back to its parent or will stay behind it, else the larger the better."""
-        if self.gain > TIE * self.level:
+        tie = TIE * self.level
+        if self.gain > tie:
             return AHEAD + self.gain / max(self.level, self.gain)
-        return max(0.0, min(1.0, self.limit / self.level)) if self.limit > TIE * self.level else 0.0
+        if self.limit > tie:
+            return min(1.0, self.limit / self.level)
+        return 0.0 if self.near or self.gain < -tie else TIE
 
     @property
     def settled(self) -> bool:
-        """Whether it has gone down, and will stay behind all the same."""
-        return self.fell and max(self.gain, self.limit) < -TIE * self.level
+        """Whether it has come to rest elsewhere, no lower: in another minimum or on the same plain."""
+        tie = TIE * self.level
+        if max(self.gain, self.limit) > tie or self.near:
+            return False
+        return self.fell or self.gain >= -tie
 
 
 def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> Race:
@@ -142,16 +153,18 @@ def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> 
     )
 
 
-def standings(race: Race) -> list[Standing]:
-    """How the children stand, the most hopeful first."""
-    return sorted((_standing(race, child) for child in race.children), key=lambda s: (-s.hope, -s.gain))
+def standings(race: Race, distances: Sequence[float]) -> list[Standing]:
+    """How the children stand, the most hopeful first; `distances` are from their parent, now."""
+    standing = map(_standing, itertools.repeat(race), race.children, distances)
+    return sorted(standing, key=lambda s: (-s.hope, -s.gain))
 
 
 def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Child | None:
     """The child that has won by now, if any."""
-    margin = options.margin * (1.0 if race.over else EARLY)
     best = max(ranking, key=lambda standing: standing.gain)
-    return best.child if best.better(margin, options.z) else None
+    # a leap on the way that the parent goes anyway must be worth it
+    patient = race.over and best.child.kind != LEAP
+    return best.child if best.better(options.margin * (1.0 if patient else EARLY), options.z) else None
 
 
 def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
@@ -163,7 +176,7 @@ def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
     if not best and race.calls > race.length // 4:
         return None
     if race.over:
-        if race.extensions >= EXTENSIONS or best >= AHEAD:
+        if race.extensions >= EXTENSIONS or best >= AHEAD or best <= TIE:
             return None
         longer = race.length + race.length // 2
         best_alone = (ranking[0].child,)
@@ -177,21 +190,22 @@ def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
     )
 
 
-def _standing(race: Race, child: Child) -> Standing:
+def _standing(race: Race, child: Child, distance: float) -> Standing:
     count = len(child.losses)
     if not count:  # just born
-        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False)
+        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False, False)
     size = max(LEAST, count // 4)
     gains = [_difference(p, c) for p, c in zip(race.parent[-count:], child.losses, strict=True)]
     level = statistics.fmean(map(abs, race.parent[-size:]))
     windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
     if not windows or not all(math.isfinite(gain) for gain in gains):
         gain = statistics.fmean(gains[-size:])
-        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False)
+        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False, False)
     now, *before = map(statistics.fmean, windows)
     spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
-    fell = now > FELL * statistics.fmean(gains[:LEAST])
-    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before), fell)
+    fell = now > NEARER * statistics.fmean(gains[:LEAST])
+    near = distance < NEARER * child.start
+    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before), fell, near)
 
 
 def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:

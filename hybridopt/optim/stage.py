@@ -45,6 +45,8 @@ class Child:
     groups : tuple of dict
         Options that the base itself has changed in its steps, for each group.
     buffers : tuple of Tensor or None
+    start : float
+        How far from its parent it began.
     losses : tuple of float
         Of its steps; to be minimised, +inf where not finite.
     """
@@ -54,6 +56,7 @@ class Child:
     state: dict[int, Any]
     groups: tuple[Group, ...]
     buffers: tuple[Tensor | None, ...]
+    start: float = 0.0
     losses: tuple[float, ...] = ()
 
 
@@ -115,7 +118,17 @@ class Stage:
         """A child of these weights; the base state is its parent's if it is an heir, else as if just made."""
         state = self.packed() if heir else {}
         kept = tuple(_moved(weight, self.device) for weight in weights)
-        return Child(kind, kept, state, tuple({} for _ in self._groups), self.buffers.copies(self.device))
+        groups: tuple[Group, ...] = tuple({} for _ in self._groups)
+        child = Child(kind, kept, state, groups, self.buffers.copies(self.device))
+        return replace(child, start=self.distance(child))
+
+    def distance(self, child: Child) -> float:
+        """Euclidean distance of a child from the parameters as they are now."""
+        parts = [
+            float(torch.linalg.vector_norm(weight.to(param.device, torch.float32) - param.detach()))
+            for weight, param in zip(child.weights, self.params, strict=True)
+        ]
+        return math.hypot(*parts)
 
     def play(self, child: Child, step: Callable[[], float]) -> Child:
         """Let a child take one step of the base; all else is put back by `restore`, also if it raises."""
