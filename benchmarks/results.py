@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import functools
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from torch_tasks import Row
+import torch
+from torch_tasks import Row, Training, base, hybrid
 
 from hybridopt import conditions
 
 Key = tuple[str, str, int]  # task, method, seed
+Method = Callable[[Training, int], Row]
 
 
-def arguments(
-    description: str, tasks: Iterable[str], methods: Iterable[str], seeds: int
-) -> argparse.Namespace:
-    """What a benchmark of training is asked for on the command line."""
+def bench(
+    description: str,
+    tasks: dict[str, Training],
+    rivals: dict[str, Method],
+    report: Callable[[list[Row]], None],
+) -> None:
+    """Run what the command line asks for, base and `Hybrid` beside the rivals, then report."""
+    asked = _arguments(description, list(tasks), ["base", *rivals, "hybrid"])
+    torch.set_num_threads(1)
+    if asked.report:
+        report(read(asked.report))
+        return
+    # conditions are at hand by name
+    escape = eval(asked.escape, vars(conditions).copy()) if asked.escape else {}
+    ours = f"hybrid {asked.escape}".strip()
+    methods = {"base": base, **rivals, ours: functools.partial(hybrid, escape=escape)}
+    names = [ours if name == "hybrid" else name for name in asked.methods]
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    keys = itertools.product(asked.tasks, names, seeds)
+    rows = collect(keys, lambda task, method, seed: methods[method](tasks[task], seed), asked.out)
+    report([row for row in rows if row["task"] in asked.tasks])
+
+
+def _arguments(description: str, tasks: list[str], methods: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    tasks, methods = list(tasks), list(methods)
     parser.add_argument("--tasks", nargs="+", default=tasks, choices=tasks, metavar="TASK")
     parser.add_argument("--methods", nargs="+", default=methods, choices=methods, metavar="METHOD")
-    parser.add_argument("--seeds", type=int, default=seeds)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--escape", default="", help="options of Escape, such as 'dict(children=2)'")
     parser.add_argument("--out", type=Path, help="file to append to; runs that it has are left out")
@@ -34,7 +57,7 @@ def arguments(
     return parser.parse_args()
 
 
-def collect(keys: Iterable[Key], run: Callable[[Key], Row], out: Path | None) -> list[Row]:
+def collect(keys: Iterable[Key], run: Callable[[str, str, int], Row], out: Path | None) -> list[Row]:
     """Rows of all runs, those in the file as they are; new ones are appended to it and printed."""
     rows = read([out]) if out and out.exists() else []
     done = {(row["task"], row["method"], row["seed"]) for row in rows}
@@ -42,7 +65,7 @@ def collect(keys: Iterable[Key], run: Callable[[Key], Row], out: Path | None) ->
         if key in done:
             continue
         began = time.perf_counter()
-        row = dict(zip(("task", "method", "seed"), key, strict=True)) | run(key)
+        row = dict(zip(("task", "method", "seed"), key, strict=True)) | run(*key)
         row["seconds"] = round(time.perf_counter() - began, 3)
         rows.append(row)
         print(json.dumps(row), flush=True)
@@ -75,11 +98,6 @@ def interval(values: Iterable[float], statistic: Callable[..., np.ndarray]) -> t
     drawn = np.random.default_rng(0).choice(values, (2000, len(values)))
     low, high = np.quantile(statistic(drawn, axis=1), (0.025, 0.975), method="nearest")
     return float(low), float(high)
-
-
-def escape_options(text: str) -> dict[str, object]:
-    """Options of `Escape` from the command line; conditions are at hand by name."""
-    return eval(text, vars(conditions).copy()) if text else {}
 
 
 def escapes(rows: list[Row]) -> str:

@@ -21,8 +21,8 @@ from torch_tasks import Row, Training, spend, steps
 from hybridopt.rng import generator
 
 EVERY = 10  # losses in a mean, for restarts
-PATIENCE = 0.1  # of the budget without progress, for restarts
-PROGRESS = 1e-3  # of the loss
+PATIENCE = 0.05  # of the budget without progress, for restarts
+PROGRESS = 1e-2  # of the loss
 GRID = (1 / 3, 1.0, 3.0, 10.0)  # times the learning rate of the task
 
 

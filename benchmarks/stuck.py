@@ -12,40 +12,16 @@ The tests of a family (parity of 4, 6 and 8 bits) are stratified: runs of the sa
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
-import results
-import torch
+from results import bench, escapes, interval
 from rivals import RIVALS, best_of_grid
 from scipy import stats
 from stuck_tasks import TASKS
-from torch_tasks import Row, base, hybrid
+from torch_tasks import Row
 
-METHODS = ("base", *RIVALS, "hybrid")
 Stratum = tuple[np.ndarray, np.ndarray]  # finals of `Hybrid` and of the rival in one task
-
-
-def main() -> None:
-    """Run what is asked for, then report."""
-    arguments = results.arguments(__doc__, TASKS, METHODS, seeds=20)
-    torch.set_num_threads(1)
-    if arguments.report:
-        report(results.read(arguments.report))
-        return
-    hybrids = f"hybrid {arguments.escape}".strip()
-    methods = {
-        "base": base,
-        **RIVALS,
-        hybrids: partial(hybrid, escape=results.escape_options(arguments.escape)),
-    }
-    names = [hybrids if name == "hybrid" else name for name in arguments.methods]
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    keys = itertools.product(arguments.tasks, names, seeds)
-    rows = results.collect(keys, lambda key: methods[key[1]](TASKS[key[0]], key[2]), arguments.out)
-    report([row for row in rows if row["task"] in arguments.tasks])
 
 
 def report(rows: list[Row]) -> None:
@@ -74,10 +50,10 @@ def _by_method(rows: list[Row], task: str) -> dict[str, list[Row]]:
 def _line(name: str, method: str, rows: list[Row]) -> str:
     finals = _finals(rows)
     won = finals <= TASKS[name].threshold
-    low, high = results.interval(won, np.mean)
-    best, worst = results.interval(finals, np.median)
+    low, high = interval(won, np.mean)
+    best, worst = interval(finals, np.median)
     seconds = np.median([row["seconds"] for row in rows])
-    words = f"lr {rows[0]['lr']}" if "lr" in rows[0] else results.escapes(rows)
+    words = f"lr {rows[0]['lr']}" if "lr" in rows[0] else escapes(rows)
     return (
         f"{name:12} {method:10} {len(rows):3} runs  {won.mean():4.0%} [{low:4.0%}, {high:4.0%}]  "
         f"median {np.median(finals):8.2g} [{best:8.2g}, {worst:8.2g}]  {seconds:5.2f} s  {words}"
@@ -150,4 +126,4 @@ def _finals(rows: Sequence[Row]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    bench(__doc__, TASKS, RIVALS, report)
