@@ -46,11 +46,16 @@ class Adder(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.cell = nn.RNN(2, hidden, batch_first=True)
+        self.read = nn.Linear(2, hidden)
+        self.keep = nn.Linear(hidden, hidden)
         self.head = nn.Linear(hidden, 1)
 
     def forward(self, sequences: Tensor) -> Tensor:
-        return self.head(self.cell(sequences)[0][:, -1])[:, 0]
+        first, *others = self.read(sequences.transpose(0, 1)).unbind(0)
+        state = first.tanh()
+        for seen in others:  # faster than nn.RNN on a processor
+            state = (seen + self.keep(state)).tanh()
+        return self.head(state)[:, 0]
 
 
 def full_batch(model: nn.Module, loss: object) -> Trainee:
@@ -149,13 +154,13 @@ TASKS = {
         Training("xor", xor, 1000, threshold=0.1, noise=0.01),
         # Poor minima and slow progress: a quarter gets there in 3,000, half in 4,000.
         Training("spirals", spirals, 3000, threshold=0.1, noise=1e-6),
-        # The way out of the saddle takes the base more than 3,000 steps, from there 300 are enough.
+        # The way out of the saddle takes the base 4,000 steps, all of it some 400 with noise.
         Training("deep_linear", deep_linear, 1000, SGD, 0.03, MOMENTUM, threshold=0.01, noise=0.01),
-        # As above, 1,500 and 500.
+        # As above: 1,200 to 1,600, from there some 1,500, and 500 with noise.
         Training("factors", factors, 1000, SGD, 0.003, MOMENTUM, threshold=0.01, noise=0.01),
         # A stuck run ends above 0.03; others are through after 300 steps.
         Training("phase", phase, 1000, SGD, 0.03, MOMENTUM, threshold=1e-3, noise=0.01),
-        # A plateau at the variance, 0.17, which most leave after some 1,500 steps; half of it is success.
-        Training("adding", adding, 1500, lr=0.003, threshold=0.08, noise=1e-4),
+        # A plateau at the variance, 0.16, which most leave after 500 to 1,500 steps; half of it is success.
+        Training("adding", adding, 1000, lr=0.003, threshold=0.08, noise=1e-4),
     )
 }
