@@ -161,6 +161,6 @@ TASKS = {
         # A stuck run ends above 0.03; others are through after 300 steps.
         Training("phase", phase, 1000, SGD, 0.03, MOMENTUM, threshold=1e-3, noise=0.01),
         # A plateau at the variance, 0.16, which most leave after 500 to 1,500 steps; half of it is success.
-        Training("adding", adding, 1000, lr=0.003, threshold=0.08, noise=1e-4),
+        Training("adding", adding, 1000, lr=0.003, threshold=0.08, noise=1e-6),
     )
 }
