@@ -125,9 +125,8 @@ def steps(trainee: Trainee, optimizer: torch.optim.Optimizer, budget: int) -> It
 
 def spend(trainee: Trainee, optimizer: torch.optim.Optimizer, budget: int) -> Row:
     """Train until the budget is spent; how that ended."""
-    for _ in steps(trainee, optimizer, budget):
-        pass
-    return {"final": trainee.final(), "cost": trainee.cost}
+    count = sum(1 for _ in steps(trainee, optimizer, budget))
+    return {"final": trainee.final(), "cost": trainee.cost, "steps": count}
 
 
 def base(task: Training, seed: int) -> Row:
@@ -143,6 +142,7 @@ def hybrid(task: Training, seed: int, escape: dict[str, Any]) -> Row:
         trainee.model.parameters(), base=task.base, escape=Escape(**escape), lr=task.lr, **task.options
     )
     row = spend(trainee, optimizer, task.budget)
-    history = optimizer.history
-    row |= {"tried": len(history), "accepted": sum(attempt.accepted for attempt in history)}
-    return row | {"wasted": sum(attempt.cost for attempt in history if not attempt.accepted)}
+    accepted = [attempt.cost for attempt in optimizer.history if attempt.accepted]
+    row |= {"tried": len(optimizer.history), "accepted": len(accepted)}
+    # whatever was neither a step nor part of a success, also what an escape had cost when the budget was out
+    return row | {"wasted": row["cost"] - row["steps"] - sum(accepted)}
