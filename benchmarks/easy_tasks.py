@@ -11,7 +11,7 @@ import string
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch_tasks import Trainee, Training, first_weights, minibatch
+from torch_tasks import Trainee, Training, minibatch
 
 from hybridopt import problems
 from hybridopt.rng import generator
@@ -22,7 +22,6 @@ LETTERS = string.ascii_lowercase + string.digits + string.punctuation + " \n"
 def of_library(name: str, seed: int, start: int) -> Trainee:
     """A task that the library registers; its data are split by seed."""
     task = problems.make_task(name, seed=seed)
-    first_weights(seed, start)
     model = task.network()
     rows = minibatch(seed, len(task.train_y), task.batch_size)
 
@@ -38,7 +37,6 @@ def convolution(seed: int, start: int) -> Trainee:
     x, y = _mnist()
     order = torch.randperm(len(y), generator=generator(seed, "split"))
     train, test = order[1000:], order[:1000]
-    first_weights(seed, start)
     model = nn.Sequential(
         *(nn.Conv2d(1, 8, 5, stride=2), nn.BatchNorm2d(8), nn.ReLU()),
         *(nn.Conv2d(8, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
@@ -72,7 +70,6 @@ def characters(seed: int, start: int) -> Trainee:
     order = torch.randperm(len(pieces), generator=generator(seed, "split"))
     count = len(pieces) // 10
     train, test = pieces[order[count:]], pieces[order[:count]]
-    first_weights(seed, start)
     model = Reader(64)
     rows = minibatch(seed, len(train), 32)
 

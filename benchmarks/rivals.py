@@ -30,7 +30,7 @@ def restarts(task: Training, seed: int) -> Row:
     """Fresh first weights whenever the loss has stalled; the best run is kept."""
     finals, cost = [], 0
     while cost < task.budget:
-        trainee = task.make(seed, len(finals))
+        trainee = task.begin(seed, len(finals))
         trainee.cost = cost
         stalled = _Stalled(round(PATIENCE * task.budget / EVERY))
         for loss in steps(trainee, task.optimizer(trainee), task.budget):
@@ -43,7 +43,7 @@ def restarts(task: Training, seed: int) -> Row:
 
 def noise(task: Training, seed: int) -> Row:
     """Normal noise of variance eta / (1 + t)^0.55 on each gradient, eta by the task."""
-    trainee = task.make(seed, 0)
+    trainee = task.begin(seed)
     g = generator(seed, "gradient noise")
 
     def disturb(param: Tensor) -> None:
@@ -58,7 +58,7 @@ def noise(task: Training, seed: int) -> Row:
 
 def sgdr(task: Training, seed: int) -> Row:
     """Four cosines from the learning rate to zero, each twice as long as the last, that fill the budget."""
-    trainee = task.make(seed, 0)
+    trainee = task.begin(seed)
     optimizer = task.optimizer(trainee)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, -(-task.budget // 15), 2)
     for _ in steps(trainee, optimizer, task.budget):
@@ -95,7 +95,7 @@ def _grid(task: Training, seed: int, budget: int) -> dict[str, float]:
     finals = {}
     for factor in GRID:
         lr = factor * task.lr
-        trainee = task.make(seed, 0)
+        trainee = task.begin(seed)
         finals[f"{lr:.3g}"] = spend(trainee, task.optimizer(trainee, lr), budget)["final"]
     return finals
 

@@ -15,7 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss, normalize
-from torch_tasks import Trainee, Training, first_weights, minibatch
+from torch_tasks import Trainee, Training, minibatch
 
 from hybridopt.rng import generator
 
@@ -72,7 +72,6 @@ def parity(bits: int, hidden: int, seed: int, start: int) -> Trainee:
     """Whether the number of ones among the bits is odd; all 2^bits inputs, network bits-hidden-1."""
     x = torch.tensor(list(itertools.product((-1.0, 1.0), repeat=bits)))
     y = (x > 0).sum(1).remainder(2).float()
-    first_weights(seed, start)
     return _classifier(nn.Sequential(nn.Linear(bits, hidden), nn.Tanh(), nn.Linear(hidden, 1)), x, y)
 
 
@@ -80,7 +79,6 @@ def xor(seed: int, start: int) -> Trainee:
     """Four points, three ReLUs: some are dead from the first step."""
     x = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
     y = torch.tensor([0.0, 1.0, 1.0, 0.0])
-    first_weights(seed, start)
     return _classifier(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), x, y)
 
 
@@ -89,7 +87,6 @@ def spirals(seed: int, start: int) -> Trainee:
     turn, radius = torch.arange(97) * math.pi / 16, 1 - torch.arange(97) / 104
     arm = torch.stack([radius * turn.sin(), radius * turn.cos()], 1)
     x, y = torch.cat([arm, -arm]), torch.cat([torch.ones(97), torch.zeros(97)])
-    first_weights(seed, start)
     layers = nn.Linear(2, 10), nn.Tanh(), nn.Linear(10, 10), nn.Tanh(), nn.Linear(10, 1)
     return _classifier(nn.Sequential(*layers), x, y)
 
@@ -130,7 +127,6 @@ def adding(seed: int, start: int) -> Trainee:
         marks.scatter_(1, torch.randint(low, high, (samples, 1), generator=g), 1.0)
     x, y = torch.stack([numbers, marks], 2), (numbers * marks).sum(1)
     rows = minibatch(seed, samples, 50)
-    first_weights(seed, start)
     model = Adder(24)
 
     def loss(step: int) -> Tensor:

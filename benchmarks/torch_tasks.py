@@ -56,7 +56,7 @@ class Training:
     ----------
     name : str
     make : callable, (seed, start) -> Trainee
-        Data and minibatches by `seed`, first weights by both.
+        Data and minibatches by `seed`, first weights by both, or drawn from torch's global generator.
     budget : int
         Closures.
     base : type
@@ -82,14 +82,14 @@ class Training:
     noise: float = 0.01
     family: str = ""
 
+    def begin(self, seed: int, start: int = 0) -> Trainee:
+        """Seed torch's global generator (first weights, dropout, `Hybrid`) and make what is trained."""
+        torch.manual_seed(hash_seed(seed, "training", start))
+        return self.make(seed, start)
+
     def optimizer(self, trainee: Trainee, lr: float | None = None) -> torch.optim.Optimizer:
         """Make the base for the model, with the task's learning rate or another one."""
         return self.base(trainee.model.parameters(), lr=lr or self.lr, **self.options)
-
-
-def first_weights(seed: int, start: int = 0) -> None:
-    """Seed torch's global generator, from which modules draw their weights, and training its dropout."""
-    torch.manual_seed(hash_seed(seed, "training", start))
 
 
 def minibatch(seed: int, samples: int, size: int) -> Callable[[int], Tensor]:
@@ -131,13 +131,13 @@ def spend(trainee: Trainee, optimizer: torch.optim.Optimizer, budget: int) -> Ro
 
 def base(task: Training, seed: int) -> Row:
     """The base optimizer and nothing else."""
-    trainee = task.make(seed, 0)
+    trainee = task.begin(seed)
     return spend(trainee, task.optimizer(trainee), task.budget)
 
 
 def hybrid(task: Training, seed: int, escape: dict[str, Any]) -> Row:
     """`Hybrid` round the same base; `escape` holds options of `Escape`, none for its defaults."""
-    trainee = task.make(seed, 0)
+    trainee = task.begin(seed)
     optimizer = Hybrid(
         trainee.model.parameters(), base=task.base, escape=Escape(**escape), lr=task.lr, **task.options
     )
