@@ -21,8 +21,7 @@ from torch_tasks import Row, Training, spend, steps
 from hybridopt.rng import generator
 
 EVERY = 10  # losses in a mean, for restarts
-PATIENCE = 0.05  # of the budget without progress, for restarts
-PROGRESS = 1e-2  # of the loss
+PROGRESS = 1e-2  # share of the loss, for restarts
 GRID = (1 / 3, 1.0, 3.0, 10.0)  # times the learning rate of the task
 
 
@@ -32,7 +31,7 @@ def restarts(task: Training, seed: int) -> Row:
     while cost < task.budget:
         trainee = task.begin(seed, len(finals))
         trainee.cost = cost
-        stalled = _Stalled(round(PATIENCE * task.budget / EVERY))
+        stalled = _Stalled(round(task.patience * task.budget / EVERY))
         for loss in steps(trainee, task.optimizer(trainee), task.budget):
             if stalled(loss):
                 break

@@ -68,6 +68,8 @@ class Training:
         A run whose metric ends at or below it has succeeded.
     noise : float
         The rival `noise` has variance `noise / (1 + t)**0.55` at step t.
+    patience : float
+        The rival `restarts` starts anew after this share of the budget without progress.
     family : str
         Tasks of a family are tested together; by default each is its own.
     """
@@ -80,6 +82,7 @@ class Training:
     options: dict[str, Any] = field(default_factory=dict)
     threshold: float = 0.0
     noise: float = 0.01
+    patience: float = 0.05
     family: str = ""
 
     def begin(self, seed: int, start: int = 0) -> Trainee:
