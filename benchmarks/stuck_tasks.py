@@ -147,7 +147,7 @@ TASKS = {
         Training("parity8", partial(parity, 8, 16), 2000, threshold=0.004, noise=1e-4, family="parity"),
         # A stuck run ends at 0.35 = ln 2 / 2 or above; others are through after 400 steps.
         Training("xor", xor, 1000, threshold=0.1, noise=0.01),
-        # Poor minima and slow progress: a quarter gets there in 3,000, half in 4,000.
+        # Poor minima and slow progress: a quarter gets there in 3,000.
         Training("spirals", spirals, 3000, threshold=0.1, noise=1e-6, patience=0.1),
         # The way out of the saddle takes the base 4,000 steps, all of it some 400 with noise.
         Training("deep_linear", deep_linear, 1000, SGD, 0.03, MOMENTUM, threshold=0.01, noise=0.01),
