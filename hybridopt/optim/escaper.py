@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hybridopt.checkpoint import decode, encode
+from hybridopt.optim import mutation
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
 from hybridopt.optim.heat import Heat
@@ -90,6 +91,9 @@ class Escaper:
                 "others minimise it; set maximize alike, or pass escape=None for the base alone"
             )
         self._sign = -1.0 if True in directions else 1.0
+        new = params_of(optimizer)[len(self.memory.firsts) :]
+        firsts = (*self.memory.firsts, *map(mutation.first_of, new))
+        self.memory = replace(self.memory, firsts=firsts)
 
     def step(self, optimizer: Any, closure: Closure) -> Any:
         """One step by a closure."""
@@ -147,7 +151,7 @@ class Escaper:
 
     def load_state_dict(self, plain: dict[str, Any] | None) -> None:
         """Take up what `state_dict` gave; None (a checkpoint of the base) begins anew."""
-        fresh = begin(self.memory.seed, self.options)
+        fresh = replace(begin(self.memory.seed, self.options), firsts=self.memory.firsts)
         memory: Memory = fresh if plain is None else decode(plain)
         if memory.trace.window != fresh.trace.window:  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
@@ -200,7 +204,7 @@ class Escaper:
 
     def _begun(self, memory: Memory, heat: Heat) -> Memory:
         """Memory with a race, if there is still a reason for one."""
-        children, curvature = heat.children(memory.seed, len(memory.history))
+        children, curvature = heat.children(memory.seed, len(memory.history), memory.firsts)
         cost, heat.source.cost = heat.source.cost, 0
         if memory.trace.reads_curvature:
             memory = replace(memory, trace=memory.trace.with_curvature(curvature))

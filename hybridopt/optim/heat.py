@@ -69,7 +69,9 @@ class Heat:
             for child in race.children
         )
 
-    def children(self, seed: int, attempt: int) -> tuple[tuple[Child, ...], float]:
+    def children(
+        self, seed: int, attempt: int, firsts: Sequence[mutation.First]
+    ) -> tuple[tuple[Child, ...], float]:
         """Start some round the weights as they are.
 
         Returns
@@ -85,11 +87,12 @@ class Heat:
         weights = [self.stage.weights[place] for place in genome]
         moments = [self._moment(place) for place in genome]
         name = (seed, "escape", attempt)
+        first = [firsts[self.places[place]] for place in genome]
         starts: dict[str, Sequence[Tensor]] = {}
         for child, sigma in enumerate(self.options.spread):
             drawn_out = moments if child % 2 else [None] * len(genome)
             kind = "fresh" if math.isinf(sigma) else f"noise {sigma:g}"
-            starts[f"{kind} ({child})"] = mutation.noise(weights, sigma, drawn_out, *name, child)
+            starts[f"{kind} ({child})"] = mutation.noise(weights, sigma, drawn_out, first, *name, child)
         curvature = math.nan
         if self._can_measure(weights):
 

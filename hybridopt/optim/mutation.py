@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import UninitializedParameter
 
 from hybridopt.autodiff import flatten
 from hybridopt.rng import generator
@@ -20,6 +21,9 @@ CURVATURE_TOL = 1e-2
 MOST_WEIGHTS = 1_000_000
 SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum", "exp_inf")
 DRAWN_OUT = 10.0  # how much more than on average noise may go where second moments are small
+
+
+First = tuple[float, float]
 
 
 def scale(weight: Tensor) -> Tensor:
@@ -45,6 +49,7 @@ def noise(
     parents: Sequence[Tensor],
     sigma: float,
     moments: Sequence[Tensor | None],
+    firsts: Sequence[First],
     seed: int,
     *path: int | str,
 ) -> list[Tensor]:
@@ -56,6 +61,8 @@ def noise(
         Not empty ones.
     sigma : float
         Share of each tensor's `scale`; infinite for weights that keep nothing of the parent's.
+    firsts : sequence of (float, float)
+        What `first_of` told of each when the optimizer was made.
     moments : sequence of Tensor or None
         Second moments of the gradients, one a tensor. Noise is drawn out where they are small: along flat
         directions weights can go far.
@@ -63,11 +70,11 @@ def noise(
         Name of the child; the same name gives the same child.
     """
     children = []
-    for index, (parent, moment) in enumerate(zip(parents, moments, strict=True)):
+    for index, (parent, moment, first) in enumerate(zip(parents, moments, firsts, strict=True)):
         g = generator(seed, *path, index, device=parent.device)
         normal = torch.randn(parent.shape, generator=g, dtype=parent.dtype, device=parent.device)
         if math.isinf(sigma):
-            children.append(_fresh(parent, normal))
+            children.append(_fresh(parent, normal, first))
             continue
         if moment is not None:
             normal *= _flatness(moment).to(parent.dtype)
@@ -75,11 +82,20 @@ def noise(
     return children
 
 
-def _fresh(parent: Tensor, normal: Tensor) -> Tensor:
-    """New weights as initialisation gives them; vectors, among them the gains of norms, only with noise."""
-    if parent.ndim < 2:
-        return parent.detach() + normal * scale(parent)
-    return normal * scale(torch.zeros_like(parent))
+def first_of(param: Tensor) -> First:
+    """Mean and standard deviation of a tensor's entries, to draw fresh ones by."""
+    if not param.numel() or param.is_meta or isinstance(param, UninitializedParameter):
+        return 0.0, 0.0
+    entries = param.detach().float()
+    return float(entries.mean()), float(entries.std(correction=0))
+
+
+def _fresh(parent: Tensor, normal: Tensor, first: First) -> Tensor:
+    """New weights by the first ones' mean and deviation; gains of norms are all 1 again, zero biases 0."""
+    mean, deviation = first
+    if not mean and not deviation:
+        return normal * scale(torch.zeros_like(parent))
+    return mean + deviation * normal
 
 
 def _flatness(moment: Tensor) -> Tensor:

@@ -127,6 +127,8 @@ class Standing:
     def hope(self) -> float:
         """0 for one that came back to its parent or will stay behind it, else the larger the better."""
         tie = TIE * self.level
+        if self.child.kind == LEAP and self.gain < EARLY * tie:
+            return 0.0
         if self.gain > tie:
             return AHEAD + self.gain / max(self.level, self.gain)
         if self.limit > tie:

@@ -37,6 +37,8 @@ class Memory:
         Closures spent on failed attempts, and on curvature.
     rugged : bool
         Whether one of the last attempts has shown that there are other minima.
+    firsts : tuple of (float, float)
+        Mean and standard deviation of each parameter when it was given to the optimizer.
     history : tuple of Attempt
     race : Race or None
         The one that is under way.
@@ -52,6 +54,7 @@ class Memory:
     rest_until: int = 0
     wasted: int = 0
     rugged: bool = False
+    firsts: tuple[tuple[float, float], ...] = ()
     history: tuple[Attempt, ...] = ()
     race: Race | None = None
 
