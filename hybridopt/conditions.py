@@ -251,7 +251,7 @@ class Plateau:
     """
 
     steps: int = 256
-    rtol: float = 5e-3
+    rtol: float = 1e-2
     atol: float = 0.0
     per: int = 10
     z: float = 3.0
