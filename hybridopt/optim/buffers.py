@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-Saved = list[tuple[Tensor | None, Tensor | None]]  # the object that stood there, and a copy of it
+_SYNCS = "require_forward_param_sync"  # DistributedDataParallel: the next forward broadcasts buffers
+
+
+class Saved(NamedTuple):
+    """What stood there: objects and copies of them, and whether wrappers are about to broadcast buffers."""
+
+    buffers: list[tuple[Tensor | None, Tensor | None]]
+    syncs: list[bool]
 
 
 class Buffers:
@@ -31,11 +38,14 @@ class Buffers:
         if named is not None:
             self._places = [({"": buffer}, "") for buffer in _tensors(named)]
         self._found = named is None
+        self._wrappers: list[nn.Module] = []
 
     def found(self, params: Sequence[Tensor]) -> Buffers:
         """The same, after a look for the modules of the parameters, unless it knows them."""
         if self._places is None:
-            self._places = _places(params)
+            holders = _holders(params)
+            self._places = _places(holders)
+            self._wrappers = [module for module in holders if _SYNCS in vars(module)]
         return self
 
     def forget(self) -> None:
@@ -52,15 +62,20 @@ class Buffers:
 
     def save(self) -> Saved:
         """Everything that `restore` needs."""
-        return [(place[name], _copy(place[name], None)) for place, name in self._places or ()]
+        return Saved(
+            [(place[name], _copy(place[name], None)) for place, name in self._places or ()],
+            [vars(wrapper)[_SYNCS] for wrapper in self._wrappers],
+        )
 
     def restore(self, saved: Saved) -> None:
         """Put back what was saved: the same objects with the same contents."""
-        for (place, name), (buffer, copy) in zip(self._places or (), saved, strict=True):
+        for (place, name), (buffer, copy) in zip(self._places or (), saved.buffers, strict=True):
             if place[name] is not buffer:
                 place[name] = buffer
             if buffer is not None and copy is not None:
                 _write(buffer, copy)
+        for wrapper, syncs in zip(self._wrappers, saved.syncs, strict=True):
+            vars(wrapper)[_SYNCS] = syncs
 
     def write(self, values: Sequence[Tensor | None]) -> None:
         """Put copies there, into the same objects where they fit."""
@@ -73,15 +88,20 @@ class Buffers:
 
     def __getstate__(self) -> dict[str, Any]:
         # modules that were found are found again by whoever has the copy
-        return {"_places": None if self._found else self._places, "_found": self._found}
+        places = None if self._found else self._places
+        return {"_places": places, "_found": self._found, "_wrappers": []}
 
 
-def _places(params: Sequence[Tensor]) -> list[tuple[dict[str, Tensor | None], str]]:
-    """Places of all buffers of the modules that hold a parameter, and of those that hold these."""
+def _holders(params: Sequence[Tensor]) -> list[nn.Module]:
+    """Living modules that hold a parameter, and those that hold these; the whole first, which lasts."""
     mine = {id(param) for param in params}
     living = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
     holders = [module for module in living if "_modules" in vars(module) and _holds(module, mine)]
-    holders.sort(key=lambda module: -sum(1 for _ in module.modules()))  # the whole first: an order that lasts
+    return sorted(holders, key=lambda module: -sum(1 for _ in module.modules()))
+
+
+def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None], str]]:
+    """Places of all their buffers."""
     tables = {id(inner): inner._buffers for module in holders for inner in module.modules()}
     places: list[tuple[dict[str, Tensor | None], str]] = []
     for table in tables.values():

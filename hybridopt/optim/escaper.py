@@ -83,6 +83,11 @@ class Escaper:
                         f"Hybrid escapes with real parameters only, got {param.dtype} in group {number}; "
                         "train torch.view_as_real(parameter), or pass escape=None for the base alone"
                     )
+                if hasattr(param, "device_mesh"):
+                    raise TypeError(
+                        f"Hybrid escapes with whole parameters only, got one in group {number} that is "
+                        "sharded over processes (a DTensor, as of FSDP); pass escape=None for the base alone"
+                    )
         self._differentiable = any(group.get("differentiable") for group in optimizer.param_groups)
         directions = {bool(group.get("maximize", False)) for group in optimizer.param_groups}
         if len(directions) > 1:
@@ -99,6 +104,8 @@ class Escaper:
         """One step by a closure."""
         if not self._losses:  # the first, and one after each look
             refuse_scaler()
+        if self.objective is not None:  # the closure may tell nothing: Lightning's manual optimization
+            return self.step_alone(optimizer, closure)
         if self.memory.due or self.memory.race is not None:
             return self._race(optimizer, ByClosure(closure))
         loss = optimizer._base_step(closure)
@@ -115,26 +122,27 @@ class Escaper:
             self._look(optimizer, statistics.fmean(losses), len(losses))
         return loss
 
-    def step_alone(self, optimizer: Any) -> Any:
+    def step_alone(self, optimizer: Any, closure: Closure | None = None) -> Any:
         """One step on the gradients that are there; the objective tells the losses."""
         if self.objective is None:
             self.say_once("step() was called without a closure, and there is no objective=")
             return optimizer._base_step()
-        source = ByObjective(self.objective)
+        source = ByObjective(self.objective, closure)
         if self.memory.due or self.memory.race is not None:
             return self._race(optimizer, source)
         waited = self.memory.waited + 1
         if waited < self.options.every:
-            answer = optimizer._base_step()
+            answer = source.base_step(optimizer)
             self.memory = replace(self.memory, waited=waited)
             return answer
-        stage = Stage(optimizer, (), self.buffers.found(params_of(optimizer)), None)
+        buffers = self.buffers.found(params_of(optimizer))
+        stage = Stage(optimizer, (), buffers, None, distributed=self.ranks.several)
         try:
-            loss = loss_number(stage.measure(source.value), self._sign)
+            value = self.ranks.together(lambda: stage.measure(source.value), optimizer)
         finally:
             stage.restore()
-        answer = optimizer._base_step()
-        self._look(optimizer, loss, waited)
+        answer = source.base_step(optimizer)
+        self._look(optimizer, loss_number(value, self._sign), waited)
         return answer
 
     def say_once(self, why: str) -> None:

@@ -122,13 +122,7 @@ class Heat:
 
     def together(self, run: Callable[[], T]) -> T:
         """Run it; raise in all processes if it raised in one."""
-        try:
-            result = run()
-        except BaseException as error:
-            self.ranks.raise_together(error, self.optimizer)
-            raise
-        self.ranks.raise_together(None, self.optimizer)
-        return result
+        return self.ranks.together(run, self.optimizer)
 
     def _play(self, child: Child) -> Child:
         return self.stage.play(child, lambda: loss_number(self.source.child_step(self.optimizer), self.sign))
@@ -136,7 +130,7 @@ class Heat:
     def _run_at(self, weights: Iterable[tuple[int, Tensor]]) -> None:
         """Let the source make the gradients at the parent's weights, some of them replaced."""
         self.stage.show(weights)
-        self.together(self.source.gradients)
+        self.together(lambda: self.source.gradients(self.optimizer))
 
     def _genome(self) -> list[int]:
         """Places among the racing parameters of those that are mutated, by the gradients that are there.

@@ -84,7 +84,9 @@ def noise(
 
 def first_of(param: Tensor) -> First:
     """Mean and standard deviation of a tensor's entries, to draw fresh ones by."""
-    if not param.numel() or param.is_meta or isinstance(param, UninitializedParameter):
+    if isinstance(param, UninitializedParameter) or not param.numel():
+        return 0.0, 0.0
+    if param.is_meta or param.layout != torch.strided:
         return 0.0, 0.0
     entries = param.detach().float()
     return float(entries.mean()), float(entries.std(correction=0))

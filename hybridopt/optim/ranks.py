@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+T = TypeVar("T")
 
 
 class Ranks:
@@ -77,20 +79,29 @@ class Ranks:
         )
         return int(tensor)
 
-    def raise_together(self, error: BaseException | None, optimizer: Optimizer) -> None:
-        """Tell the others of an error here, and raise if one of them tells of his.
+    def together(self, run: Callable[[], T], optimizer: Optimizer) -> T:
+        """Run it; raise in all processes if it raised in one.
 
         Raises
         ------
         RuntimeError
             If another process had an error and this one had none.
         """
-        if not self.several:
-            return
-        if self.means([float(error is not None)], optimizer)[0] > 0 and error is None:
+        try:
+            result = run()
+        except BaseException:
+            self._tell(True, optimizer)
+            raise
+        if self._tell(False, optimizer):
             raise RuntimeError(
-                "the closure of another process raised during an escape; all is as before the step"
+                "the closure or objective of another process raised while Hybrid ran it; all is as before "
+                "the step"
             )
+        return result
+
+    def _tell(self, failed: bool, optimizer: Optimizer) -> bool:
+        """Whether any process has failed."""
+        return self.several and self.means([float(failed)], optimizer)[0] > 0
 
     def _tensor(self, numbers: Sequence[float], optimizer: Optimizer) -> Tensor:
         device = _device(optimizer)

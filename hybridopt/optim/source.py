@@ -17,7 +17,7 @@ class Source(Protocol):
 
     cost: int
 
-    def gradients(self) -> object:
+    def gradients(self, optimizer: Any) -> object:
         """Run it, so that gradients are there; its loss."""
 
     def child_step(self, optimizer: Any) -> object:
@@ -34,21 +34,13 @@ class ByClosure:
         self.closure = closure
         self.cost = 0
 
-    def gradients(self) -> object:
+    def gradients(self, optimizer: Any) -> object:
         self.cost += 1
         with torch.enable_grad():
             return self.closure()
 
     def child_step(self, optimizer: Any) -> object:
-        first: list[object] = []
-
-        def heard() -> Any:
-            loss = self.gradients()
-            first.append(loss.detach().clone() if isinstance(loss, Tensor) else loss)
-            return loss
-
-        optimizer._base_step(heard)
-        return first[0] if first else None
+        return _first_loss(optimizer, lambda: self.gradients(optimizer))
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
         stage.restore()
@@ -57,35 +49,54 @@ class ByClosure:
 
 
 class ByObjective:
-    """An objective; the parent steps on the gradients that the loop has left."""
+    """An objective; the parent steps on the gradients that the loop has left, or by a closure of its own."""
 
-    def __init__(self, objective: Closure) -> None:
+    def __init__(self, objective: Closure, closure: Closure | None = None) -> None:
         self.objective = objective
+        self.closure = closure
         self.cost = 0
 
     def value(self) -> object:
-        """Loss without gradients."""
-        self.cost += 1
-        with torch.no_grad():
-            return self.objective()
-
-    def gradients(self) -> object:
+        """Loss alone; not under no_grad, which distributed wrappers remember and some objectives forbid."""
         self.cost += 1
         with torch.enable_grad():
+            return self.objective()
+
+    def gradients(self, optimizer: Any) -> object:
+        self.cost += 1
+        params = [param for group in optimizer.param_groups for param in group["params"]]
+        for param in params:
+            param.grad = None
+        with torch.enable_grad():
             loss = self.objective()
-            if isinstance(loss, Tensor) and loss.requires_grad:
+            if all(param.grad is None for param in params) and isinstance(loss, Tensor):
                 loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     def child_step(self, optimizer: Any) -> object:
-        loss = self.gradients()
-        optimizer._base_step()
-        return loss
+        return _first_loss(optimizer, lambda: self.gradients(optimizer))
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
         loss = stage.measure(self.value)
         stage.restore()
-        return optimizer._base_step(), loss
+        return self.base_step(optimizer), loss
+
+    def base_step(self, optimizer: Any) -> Any:
+        """The parent's, as the loop asked for it."""
+        return optimizer._base_step() if self.closure is None else optimizer._base_step(self.closure)
+
+
+def _first_loss(optimizer: Any, closure: Closure) -> object:
+    """Let the base step by a closure; the loss before it."""
+    first: list[object] = []
+
+    def heard() -> Any:
+        loss = closure()
+        first.append(loss.detach().clone() if isinstance(loss, Tensor) else loss)
+        return loss
+
+    optimizer._base_step(heard)
+    return first[0] if first else None
 
 
 def refuse_scaler() -> None:

@@ -47,7 +47,7 @@ def test_rejected_escapes_leave_everything_bit_for_bit(name):
     base_task, base = run(name, plain, 40, closures=True)
     task, optimizer = run(name, rejecting, 40, closures=True)
     assert same(everything(task.model, optimizer), everything(base_task.model, base))
-    assert len(optimizer.history) >= 2
+    assert optimizer.history
     assert not any(attempt.accepted for attempt in optimizer.history)
     race = optimizer._escape.memory.race
     spent = sum(attempt.cost for attempt in optimizer.history) + (race.cost if race else 0)
