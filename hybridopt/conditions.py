@@ -251,7 +251,7 @@ class Plateau:
     """
 
     steps: int = 256
-    rtol: float = 1e-2
+    rtol: float = 2e-3
     atol: float = 0.0
     per: int = 10
     z: float = 3.0
