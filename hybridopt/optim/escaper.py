@@ -181,8 +181,8 @@ class Escaper:
         mean, norm = self.ranks.means([mean, norm], optimizer)
         self.memory = looked(self.memory, mean, steps, norm)
         # what reads curvature can only be asked when that was measured, by the next closure
-        due = may_try(self.memory, self.options) and (trace.reads_curvature or self._wants(self.memory))
-        self.memory = replace(self.memory, due=due)
+        if may_try(self.memory, self.options) and (trace.reads_curvature or self._wants(self.memory)):
+            self.memory = replace(self.memory, due=True)
 
     def _wants(self, memory: Memory) -> bool:
         return bool(self.options.when(memory.trace))

@@ -30,6 +30,8 @@ TIE = 1e-2  # of the loss: a child that is so near its parent has come back to i
 PATIENCE = 10.0  # windows of so many calls in which a child must be about to catch up
 LEAP = "leap"  # kind of a child
 EARLY = 10.0  # times the margin, for a child that is to win before the race is over
+RESTS = 0.1  # of the gap to the parent, closed over a window
+SURE = 3.0  # standard errors of what counts as a sign of other minima
 NEARER = 0.5  # what remains at most of the first gap, or distance
 AHEAD = 2.0  # hope of a child that is better than its parent
 
@@ -103,10 +105,13 @@ class Standing:
     limit : float
         Where its gain tends to, if it goes on to slow down as it did over the last three windows; +inf if it
         doesn't slow down, -inf if it falls back or is too young to tell.
-    fell : bool
-        Whether its loss has come nearer to its parent's by a half since it began.
+    rests : bool
+        Whether its loss has come nearer to its parent's by a half since it began, but by less than a tenth of
+        what is left over the last window.
     near : bool
         Whether its weights have.
+    plain : bool
+        Whether it never had another loss than its parent, within a tie.
     """
 
     child: Child
@@ -114,8 +119,9 @@ class Standing:
     error: float
     level: float
     limit: float
-    fell: bool
+    rests: bool
     near: bool
+    plain: bool
 
     def better(self, margin: float, z: float) -> bool:
         """Whether its gain is more than margin and noise."""
@@ -133,15 +139,16 @@ class Standing:
             return AHEAD + self.gain / max(self.level, self.gain)
         if self.limit > tie:
             return min(1.0, self.limit / self.level)
-        return 0.0 if self.near or self.gain < -tie else TIE
+        return TIE if self.plain and not self.near else 0.0
 
     @property
     def settled(self) -> bool:
-        """Whether it has come to rest elsewhere, no lower: in another minimum or on the same plain."""
-        tie = TIE * self.level
-        if max(self.gain, self.limit) > tie or self.near:
+        """Whether it has surely come to rest elsewhere, no lower: in another minimum or on the same plain."""
+        tie, doubt = TIE * self.level, SURE * self.error
+        if max(self.gain, self.limit) > tie or self.near or self.child.kind == LEAP:
             return False
-        return self.fell or self.gain >= -tie
+        behind = self.rests and self.gain < -max(tie, doubt)
+        return behind or (self.plain and doubt <= tie)
 
 
 def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> Race:
@@ -195,19 +202,24 @@ def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
 def _standing(race: Race, child: Child, distance: float) -> Standing:
     count = len(child.losses)
     if not count:  # just born
-        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False, False)
+        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False, False, False)
     size = max(LEAST, count // 4)
     gains = [_difference(p, c) for p, c in zip(race.parent[-count:], child.losses, strict=True)]
     level = statistics.fmean(map(abs, race.parent[-size:]))
     windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
     if not windows or not all(math.isfinite(gain) for gain in gains):
         gain = statistics.fmean(gains[-size:])
-        return Standing(child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False, False)
+        return Standing(
+            child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False, False, False
+        )
     now, *before = map(statistics.fmean, windows)
     spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
-    fell = now > NEARER * statistics.fmean(gains[:LEAST])
+    came_down = now > NEARER * statistics.fmean(gains[:LEAST])
+    rests = bool(before) and came_down and now - before[0] < -RESTS * now
     near = distance < NEARER * child.start
-    return Standing(child, now, spread / math.sqrt(size), level, _limit(now, *before), fell, near)
+    plain = max(map(abs, gains)) <= TIE * level
+    error = spread / math.sqrt(size)
+    return Standing(child, now, error, level, _limit(now, *before), rests, near, plain)
 
 
 def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:
