@@ -71,7 +71,7 @@ class Escape:
     margin: float = 1e-2
     z: float = 3.0
     share: float = 0.05
-    rugged_share: float = 0.3
+    rugged_share: float = 1.0
     device: Any = None
     seed: int | None = None
 

@@ -1,10 +1,11 @@
 """A race of children beside the training: who stays, who drops out, who wins.
 
 A mutation that opens a new valley is worse at first, so a child is not judged where it starts but after some
-steps of its own, against its parent on the same minibatches. After a quarter of the calls half of the
-children drop out, after half of them all but the best of the rest (successive halving). A child that is
-better by more than `z` standard errors of the paired differences wins; one that still catches up gets more
-time.
+steps of its own, against its parent on the same minibatches. After a quarter and a half of the calls half of
+the children drop out (successive halving): first those that came back to their parent or tend to a loss above
+its own, by extrapolation. A child that is better by more than `z` standard errors of the paired differences
+wins; a last one that is to overtake gets more time. Children that come to rest at a higher loss tell that
+there are other minima.
 
 References
 ----------
@@ -27,10 +28,8 @@ from hybridopt.optim.stage import Child
 LEAST = 4  # paired losses that a verdict rests on
 EXTENSIONS = 6  # times that a child which catches up is given more time
 TIE = 1e-2  # of the loss: a child that is so near its parent has come back to it
-PATIENCE = 10.0  # windows of so many calls in which a child must be about to catch up
 LEAP = "leap"  # kind of a child
 EARLY = 10.0  # times the margin, for a child that is to win before the race is over
-RESTS = 0.1  # of the gap to the parent, closed over a window
 SURE = 3.0  # standard errors of what counts as a sign of other minima
 NEARER = 0.5  # what remains at most of the first gap, or distance
 AHEAD = 2.0  # hope of a child that is better than its parent
@@ -105,9 +104,8 @@ class Standing:
     limit : float
         Where its gain tends to, if it goes on to slow down as it did over the last three windows; +inf if it
         doesn't slow down, -inf if it falls back or is too young to tell.
-    rests : bool
-        Whether its loss has come nearer to its parent's by a half since it began, but by less than a tenth of
-        what is left over the last window.
+    fell : bool
+        Whether its loss has come nearer to its parent's by a half since it began.
     near : bool
         Whether its weights have.
     plain : bool
@@ -119,7 +117,7 @@ class Standing:
     error: float
     level: float
     limit: float
-    rests: bool
+    fell: bool
     near: bool
     plain: bool
 
@@ -131,7 +129,7 @@ class Standing:
 
     @property
     def hope(self) -> float:
-        """0 for one that came back to its parent or will stay behind it, else the larger the better."""
+        """0 for one that came back to its parent or tends to a higher loss, else the larger the better."""
         tie = TIE * self.level
         if self.child.kind == LEAP and self.gain < EARLY * tie:
             return 0.0
@@ -147,7 +145,7 @@ class Standing:
         tie, doubt = TIE * self.level, SURE * self.error
         if max(self.gain, self.limit) > tie or self.near or self.child.kind == LEAP:
             return False
-        behind = self.rests and self.gain < -max(tie, doubt)
+        behind = self.fell and self.gain < -max(tie, doubt)
         return behind or (self.plain and doubt <= tie)
 
 
@@ -177,9 +175,9 @@ def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Child | 
 
 
 def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
-    """Race without the worse half, from the second rung on with one child; None if there is no more hope.
+    """Race without the worse half; None if it is over, or there is no more hope.
 
-    A last child that is behind, but catches up, gets more time.
+    A last child that is to overtake its parent gets more time.
     """
     best = ranking[0].hope
     if not best and race.calls > race.length // 4:
@@ -214,12 +212,11 @@ def _standing(race: Race, child: Child, distance: float) -> Standing:
         )
     now, *before = map(statistics.fmean, windows)
     spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
-    came_down = now > NEARER * statistics.fmean(gains[:LEAST])
-    rests = bool(before) and came_down and now - before[0] < -RESTS * now
+    fell = now > NEARER * statistics.fmean(gains[:LEAST])
     near = distance < NEARER * child.start
     plain = max(map(abs, gains)) <= TIE * level
     error = spread / math.sqrt(size)
-    return Standing(child, now, error, level, _limit(now, *before), rests, near, plain)
+    return Standing(child, now, error, level, _limit(now, *before), fell, near, plain)
 
 
 def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:
