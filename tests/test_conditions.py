@@ -10,6 +10,8 @@ from hybridopt.conditions import (
     AnyOf,
     Budget,
     LowDiversity,
+    NegativeCurvature,
+    Plateau,
     SmallGradient,
     Stalled,
     Steps,
@@ -138,3 +140,48 @@ def test_conditions_compare_and_print_by_their_content():
     assert AnyOf(Steps(1), Target(2.0)) == AnyOf(Steps(1), Target(2.0))
     assert repr(AllOf(Steps(1))) == "AllOf(Steps(count=1))"
     assert len({AnyOf(Steps(1)), AnyOf(Steps(1)), AllOf(Steps(1))}) == 2
+
+
+def values(numbers, condition):
+    """Tells until the condition is true, or None."""
+    trace = Trace.for_conditions(condition)
+    for tell, number in enumerate(numbers, 1):
+        trace = trace.longer(float(number), 1)
+        if condition(trace):
+            return tell
+    return None
+
+
+def test_a_plateau_without_noise_is_seen_at_once_and_with_noise_later():
+    g = torch.Generator().manual_seed(0)
+    assert values([1.0] * 20, Plateau()) == 8
+    seen = [values((1 + 0.01 * torch.randn(300, generator=g)).tolist(), Plateau()) for _ in range(20)]
+    assert all(tell is not None and tell > 8 for tell in seen)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.02, 0.1, 0.3])
+def test_a_loss_that_falls_is_hardly_ever_a_plateau(noise):
+    g = torch.Generator().manual_seed(1)
+    steps = torch.arange(256)
+    runs = [(0.98**steps * (1 + noise * torch.randn(256, generator=g))).tolist() for _ in range(50)]
+    assert sum(values(run, Plateau()) is not None for run in runs) <= 2
+
+
+def test_a_fall_that_slows_down_to_nothing_is_a_plateau_before_it_ends():
+    steps = torch.arange(256)
+    slowing = (1 + torch.exp(-steps / 20)).tolist()
+    assert values(slowing, Plateau()) < values(slowing, Plateau(ahead=0.0))
+    assert values((steps + 1.0).pow(-0.5).tolist(), Plateau(steps=64)) is None
+
+
+def test_values_that_are_not_finite_make_a_plateau_as_long_as_they_last():
+    assert values([1.0] + [math.inf] * 8, Plateau()) == 8
+    assert values([math.inf, 8, 7, 6, 5, 4, 3, 2], Plateau()) is None
+
+
+def test_curvature_is_unknown_unless_measured():
+    assert not NegativeCurvature()(Trace())
+    trace = Trace.for_conditions(NegativeCurvature()).longer(1.0, 1)
+    assert not NegativeCurvature()(trace)
+    assert NegativeCurvature()(trace.with_curvature(-0.5))
+    assert not NegativeCurvature()(trace.with_curvature(-1e-3))

@@ -136,7 +136,7 @@ class Standing:
         if self.gain > tie:
             return AHEAD + self.gain / max(self.level, self.gain)
         if self.limit > tie:
-            return min(1.0, self.limit / self.level)
+            return self.limit / max(self.level, self.limit)
         return TIE if self.plain and not self.near else 0.0
 
     @property

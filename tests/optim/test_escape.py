@@ -1,3 +1,5 @@
+import dataclasses
+import gc
 import math
 import random
 import weakref
@@ -8,8 +10,8 @@ import torch
 from hybrid_tasks import BASES, EAGER, REJECTS, Task, quadratic, until_due
 from torch import nn
 
-from hybridopt.conditions import Steps
-from hybridopt.optim import Escape, Hybrid
+from hybridopt.conditions import AllOf, NegativeCurvature, SmallGradient, Steps
+from hybridopt.optim import Escape, Hybrid, mutation
 from hybridopt.rng import global_generators_fingerprint
 
 
@@ -342,3 +344,107 @@ def test_bad_options_of_an_escape_are_clear_errors(options):
 def test_options_of_an_escape_of_a_wrong_type_are_clear_errors(options):
     with pytest.raises(TypeError, match=rf"Escape.{next(iter(options))}(\[0\])? must"):
         Escape(**options)
+
+
+def test_a_saddle_is_seen_by_small_gradient_and_negative_curvature():
+    def attempts(curve):
+        torch.manual_seed(0)
+        x = nn.Parameter(torch.zeros(4))
+        when = AllOf(SmallGradient(1e-6), NegativeCurvature())
+        escape = Escape(when=when, every=2, length=32, share=math.inf)
+        optimizer = Hybrid([x], base=torch.optim.SGD, lr=0.1, escape=escape)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = (torch.tensor([1.0, 1.0, 1.0, curve]) * x**2).sum() + x.pow(4).sum() + 1
+            loss.backward()
+            return loss
+
+        for _ in range(40):
+            optimizer.step(closure)
+        return x, optimizer.history
+
+    x, history = attempts(-1.0)
+    assert any(attempt.accepted for attempt in history)
+    assert x[3].abs() > 0.5
+    assert attempts(1.0)[1] == ()
+
+
+def test_a_condition_that_does_not_read_gradients_leaves_them_alone():
+    x = nn.Parameter(torch.zeros(3))
+    optimizer = Hybrid([x], base=torch.optim.SGD, lr=0.1)
+    for _ in range(5):
+        optimizer.step(quadratic(x, optimizer))
+    assert optimizer.state_dict()["hybrid"]["fields"]["trace"]["fields"]["grad_norm"] == ()
+
+
+class Counting(torch.optim.SGD):
+    """A base that keeps a number of its own in its groups, as some outside of torch do."""
+
+    def step(self, closure=None):
+        loss = super().step(closure)
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+            group["lr"] = 0.1 / group["k"]
+        return loss
+
+
+@pytest.mark.parametrize("escape", [REJECTS, EAGER])
+def test_options_that_the_base_changes_are_each_runner_s_own(escape):
+    x, alone = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3))
+    optimizer = Hybrid([x], base=Counting, lr=0.1, escape=escape)
+    base = Counting([alone], lr=0.1)
+    for step in range(20):
+        optimizer.step(quadratic(x, optimizer))
+        base.step(quadratic(alone, base))
+        if not any(attempt.accepted for attempt in optimizer.history):
+            assert torch.equal(x, alone)
+            assert optimizer.param_groups[0]["k"] == step + 1
+    assert optimizer.history
+    assert optimizer.param_groups[0]["k"] <= 20
+
+
+def test_children_can_be_kept_on_another_device():
+    x = nn.Parameter(torch.zeros(3))
+    escape = dataclasses.replace(EAGER, device="cpu")
+    optimizer = Hybrid([x], base=torch.optim.Adam, lr=0.01, escape=escape)
+    for _ in range(20):
+        optimizer.step(quadratic(x, optimizer))
+    assert any(attempt.accepted for attempt in optimizer.history)
+    with pytest.raises((RuntimeError, TypeError), match=r"Escape.device must be a device.*'nowhere'"):
+        Escape(device="nowhere")
+
+
+def test_no_copy_of_the_parameters_is_kept_outside_of_escapes():
+    model = nn.Sequential(nn.Linear(32, 32), nn.BatchNorm1d(32), nn.Linear(32, 1))
+    data = torch.randn(16, 32)
+    optimizer = Hybrid(model.parameters(), base=torch.optim.SGD, lr=0.01, escape=REJECTS)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = model(data).square().mean()
+        loss.backward()
+        return loss
+
+    while len(optimizer.history) < 2 or optimizer.escaping:
+        optimizer.step(closure)
+    model.zero_grad()
+    gc.collect()
+    held = [thing for thing in gc.get_referents(*gc.get_referents(vars(optimizer))) if torch.is_tensor(thing)]
+    known = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    assert all(id(tensor) in known for tensor in held)
+    assert optimizer._escape.memory.race is None
+
+
+def test_a_fresh_child_is_drawn_as_the_first_weights_were():
+    model = nn.Sequential(nn.Linear(400, 300, bias=False), nn.LayerNorm(300))
+    optimizer = Hybrid(model.parameters(), base=torch.optim.SGD, lr=0.0, escape=Escape(seed=0))
+    with torch.no_grad():
+        for param in model.parameters():
+            param.add_(100.0)
+    params = list(model.parameters())
+    firsts = optimizer._escape.memory.firsts
+    weight, gain, bias = mutation.noise(params, math.inf, [None] * 3, firsts, 0)
+    assert weight.std().item() == pytest.approx((1 / 3 / 400) ** 0.5, rel=0.02)
+    assert torch.equal(gain, torch.ones(300))
+    assert bias.std() < 0.2

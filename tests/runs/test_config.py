@@ -326,7 +326,11 @@ TRAINERS = {
     "dense gradients": ("torch: SparseAdam", "descent", "does not support dense gradients"),
     "biases": ("torch: Muon", "descent", "only supports 2D parameters"),
     "option of escape": ("hybrid: Adam, escape: {evry: 3}", "descent.escape.evry", "did you mean 'every'"),
-    "value of escape": ("hybrid: Adam, escape: {share: -2.0}", "descent.escape.share", "must be positive, got -2.0"),
+    "value of escape": (
+        "hybrid: Adam, escape: {share: -2.0}",
+        "descent.escape.share",
+        "must be positive, got -2.0",
+    ),
     "text for when": (
         "hybrid: Adam, escape: {when: stalled}",
         "descent.escape.when",
