@@ -21,9 +21,9 @@ class Escape:
     ----------
     when : Condition
         Looked at every `every` steps, on a trace of the mean loss of these steps, since the start or
-        the last escape. By default a `Plateau`: 20 such means without progress beyond their noise and 0.1 %.
-    every : int
-        Steps between two looks. With `objective=` it is evaluated once for each.
+        the last accepted escape. By default a `Plateau`.
+    every : int, optional
+        Steps between two looks: 5 by default; 30 with `objective=`, which is evaluated once for each.
     spread : tuple of float
         One child a number: its Gaussian noise as a share of each tensor's size
         (`hybridopt.optim.mutation.scale`). Every second one, beginning with the second, is drawn out where
@@ -63,7 +63,7 @@ class Escape:
     """
 
     when: Condition = Plateau()  # noqa: RUF009 - frozen
-    every: int = 5
+    every: int | None = None
     spread: tuple[float, ...] = (0.3, 1.0, math.inf)
     products: int = 6
     length: int = 64
@@ -78,7 +78,8 @@ class Escape:
     def __post_init__(self) -> None:
         if not is_condition(self.when):
             raise TypeError(f"Escape.when must be a condition such as Plateau(20), got {self.when!r}")
-        check_whole("Escape.every", self.every, 1)
+        if self.every is not None:
+            check_whole("Escape.every", self.every, 1)
         _check_spread(self.spread)
         object.__setattr__(self, "spread", tuple(self.spread))
         check_whole("Escape.products", self.products, 0)

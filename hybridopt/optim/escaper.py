@@ -29,6 +29,8 @@ from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
 from hybridopt.optim.stage import Stage, loss_number, params_of
 from hybridopt.optim.watch import Memory, begin, booked, finite, looked, may_try
 
+CLOSURE_EVERY = 5
+OBJECTIVE_EVERY = 30
 logger = logging.getLogger(__name__)
 
 
@@ -117,7 +119,7 @@ class Escaper:
         else:
             self.say_once(f"the closure returned a {type(loss).__name__}; let it return the loss, one number")
             return loss
-        if len(self._losses) >= self.options.every:
+        if len(self._losses) >= self._every:
             losses = [finite(self._sign * float(each)) for each in self._losses]
             self._look(optimizer, statistics.fmean(losses), len(losses))
         return loss
@@ -131,7 +133,7 @@ class Escaper:
         if self.memory.due or self.memory.race is not None:
             return self._race(optimizer, source)
         waited = self.memory.waited + 1
-        if waited < self.options.every:
+        if waited < self._every:
             answer = source.base_step(optimizer)
             self.memory = replace(self.memory, waited=waited)
             return answer
@@ -183,6 +185,11 @@ class Escaper:
         # what reads curvature can only be asked when that was measured, by the next closure
         if may_try(self.memory, self.options) and (trace.reads_curvature or self._wants(self.memory)):
             self.memory = replace(self.memory, due=True)
+
+    @property
+    def _every(self) -> int:
+        """Steps between two looks; one at an objective costs a forward pass."""
+        return self.options.every or (OBJECTIVE_EVERY if self.objective is not None else CLOSURE_EVERY)
 
     def _wants(self, memory: Memory) -> bool:
         return bool(self.options.when(memory.trace))
@@ -243,7 +250,7 @@ class Escaper:
 
     def _noted(self, memory: Memory, race: Race, optimizer: Any) -> Memory:
         """Memory whose trace goes on while the parent races."""
-        every = self.options.every
+        every = self._every
         if race.calls % every:
             return memory
         mean = self.ranks.means([statistics.fmean(race.parent[-every:])], optimizer)[0]
@@ -270,7 +277,7 @@ class Escaper:
             best = ranking[0]
             attempt = replace(attempt, gain=best.gain, child=best.child.kind, settled=settled)
         logger.info("escape %s: %s", "accepted" if accepted else "rejected", attempt)
-        return booked(memory, self.options, attempt)
+        return booked(memory, self.options, attempt, self._every)
 
 
 def _grad_norm(optimizer: Optimizer) -> float:

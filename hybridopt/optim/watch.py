@@ -31,8 +31,6 @@ class Memory:
         Whether the next step begins with a race.
     failures : int
         Failed attempts since the last success.
-    rest_until : int
-        The step before which nothing is tried.
     wasted : int
         Closures spent on failed attempts, and on curvature.
     rugged : bool
@@ -51,7 +49,6 @@ class Memory:
     waited: int = 0
     due: bool = False
     failures: int = 0
-    rest_until: int = 0
     wasted: int = 0
     rugged: bool = False
     firsts: tuple[tuple[float, float], ...] = ()
@@ -66,8 +63,6 @@ def begin(seed: int, options: Escape) -> Memory:
 
 def may_try(memory: Memory, options: Escape) -> bool:
     """Whether another failure could be afforded."""
-    if memory.steps < memory.rest_until:
-        return False
     share = options.rugged_share if memory.rugged else options.share
     return not memory.wasted or memory.wasted + options.price(memory.failures) <= share * memory.steps
 
@@ -79,19 +74,17 @@ def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
     )
 
 
-def booked(memory: Memory, options: Escape, attempt: Attempt) -> Memory:
-    """Memory after an attempt."""
+def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Memory:
+    """Memory after an attempt; the looks since it began, one each `every` calls, are in it already."""
     failures = 0 if attempt.accepted else memory.failures + 1
     recent = (*memory.history[1 - RECENT :], attempt)
     rugged = any(each.accepted or each.settled for each in recent)
-    rest = 0 if rugged else failures * memory.trace.window * options.every
     return replace(
         memory,
         trace=Trace.for_conditions(options.when) if attempt.accepted else memory.trace,
         due=False,
-        steps=memory.steps + attempt.calls % options.every,
+        steps=memory.steps + attempt.calls % every,
         failures=failures,
-        rest_until=memory.steps + attempt.calls % options.every + rest,
         wasted=memory.wasted + (0 if attempt.accepted else attempt.cost),
         rugged=rugged,
         history=(*memory.history, attempt),
