@@ -138,7 +138,7 @@ class Standing:
         if self.gain > tie:
             return AHEAD + self.gain / max(self.level, self.gain)
         if self.limit > tie:
-            return min(1.0, self.limit / self.level)
+            return 1.0 if self.limit >= self.level else self.limit / self.level  # the level may be 0
         return TIE if self.plain and not self.near else 0.0
 
     @property
