@@ -121,6 +121,10 @@ def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
 
 
 def _write(buffer: Tensor, value: Tensor) -> None:
+    # a constant may be expanded, or wait in somebody's graph, and then must not be written to
+    comparable = buffer.layout == torch.strided and not buffer.is_meta
+    if comparable and torch.equal(buffer, value.to(buffer)):
+        return
     with torch.no_grad():
         buffer.copy_(value)
 

@@ -2,7 +2,9 @@
 
 import math
 
+import pytest
 import torch
+from hybrid_tasks import REJECTS
 from torch import nn
 
 from hybridopt.conditions import Steps
@@ -58,3 +60,32 @@ def test_a_base_that_returns_a_later_loss_is_compared_by_the_first():
         optimizer.step(closure)
     assert optimizer.history
     assert not any(attempt.accepted for attempt in optimizer.history)
+
+
+@pytest.mark.parametrize("kind", ["expanded", "inference"])
+def test_constant_buffers_that_cannot_be_written_to_are_no_hindrance(kind):
+    with torch.inference_mode(kind == "inference"):
+        constant = torch.ones(1, 4).expand(32, 4)
+    model, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), escape=REJECTS))
+    model.register_buffer("constant", constant)
+    for _ in range(8):
+        optimizer.step(closure)
+    assert optimizer.history
+
+
+def test_a_graph_that_holds_a_constant_buffer_outlives_an_escape():
+    whole = nn.ModuleDict({"generator": nn.Linear(4, 4), "critic": nn.Linear(4, 1)})
+    whole.register_buffer("scale", torch.full((4,), 2.0))
+    optimizer = Hybrid(whole["critic"].parameters(), escape=REJECTS)
+    for _ in range(8):
+        made = whole["generator"](torch.randn(8, 4)) * whole.scale
+
+        def closure(made=made):
+            optimizer.zero_grad()
+            loss = whole["critic"](made.detach()).square().mean()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        made.sum().backward()
+    assert optimizer.history
