@@ -89,3 +89,13 @@ def test_a_graph_that_holds_a_constant_buffer_outlives_an_escape():
         optimizer.step(closure)
         made.sum().backward()
     assert optimizer.history
+
+
+def test_a_frozen_group_added_in_an_escape_ends_it():
+    _, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), escape=REJECTS))
+    while not optimizer.escaping:
+        optimizer.step(closure)
+    tried = len(optimizer.history)
+    optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(3), requires_grad=False)]})
+    optimizer.step(closure)
+    assert len(optimizer.history) == tried + 1
