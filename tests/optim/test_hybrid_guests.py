@@ -7,7 +7,7 @@ import torch
 from hybrid_tasks import REJECTS
 from torch import nn
 
-from hybridopt.conditions import Steps
+from hybridopt.conditions import SmallGradient, Steps
 from hybridopt.optim import Escape, Hybrid
 
 
@@ -99,3 +99,29 @@ def test_a_frozen_group_added_in_an_escape_ends_it():
     optimizer.add_param_group({"params": [nn.Parameter(torch.zeros(3), requires_grad=False)]})
     optimizer.step(closure)
     assert len(optimizer.history) == tried + 1
+
+
+def test_a_condition_that_reads_more_is_fed_after_loading_a_state_saved_with_another():
+    never = Escape(when=Steps(10**6), every=1)
+    model, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), escape=never))
+    optimizer.step(closure)
+    always = Escape(when=SmallGradient(1e9), every=1)
+    other = Hybrid(model.parameters(), escape=always)
+    other.load_state_dict(optimizer.state_dict())
+    other.step(closure)
+    other.step(closure)
+    assert other.escaping
+
+
+def test_the_seed_that_processes_agreed_on_outlives_a_closure_that_raises(monkeypatch):
+    _, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), escape=REJECTS))
+    monkeypatch.setattr(optimizer._escape.ranks, "same", lambda number, _: 77)
+    optimizer.step(closure)
+
+    def fails():
+        raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        optimizer.step(fails)
+    optimizer.step(closure)
+    assert optimizer._escape.memory.seed == 77
