@@ -1,5 +1,6 @@
 """`Hybrid` among things it does not own: unusual bases, constant buffers, later groups."""
 
+import gc
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from hybridopt.conditions import SmallGradient, Steps
 from hybridopt.optim import Escape, Hybrid
+from hybridopt.optim.buffers import Buffers
 
 
 class SecondLoss(torch.optim.Optimizer):
@@ -125,3 +127,15 @@ def test_the_seed_that_processes_agreed_on_outlives_a_closure_that_raises(monkey
         optimizer.step(fails)
     optimizer.step(closure)
     assert optimizer._escape.memory.seed == 77
+
+
+def test_buffers_of_separate_models_are_found_in_one_order_in_any_process(monkeypatch):
+    models = [nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4)) for _ in range(2)]
+    params = [param for model in models for param in model.parameters()]
+    models[1][1].running_mean.fill_(1.0)
+    living = gc.get_objects()
+    found = []
+    for objects in (living, living[::-1]):
+        monkeypatch.setattr(gc, "get_objects", lambda objects=objects: objects)
+        found.append([float(copy.sum()) for copy in Buffers(None).found(params).copies()])
+    assert found[0] == found[1]
