@@ -7,7 +7,7 @@ process; a buffer is then a place in a module, so one that is replaced rather th
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -94,10 +94,15 @@ class Buffers:
 
 def _holders(params: Sequence[Tensor]) -> list[nn.Module]:
     """Living modules that hold a parameter, and those that hold these; the whole first, which lasts."""
-    mine = {id(param) for param in params}
+    mine = {id(param): place for place, param in enumerate(params)}
     living = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
     holders = [module for module in living if "_modules" in vars(module) and _holds(module, mine)]
-    return sorted(holders, key=lambda module: -sum(1 for _ in module.modules()))
+
+    def order(module: nn.Module) -> tuple[int, int]:
+        # by parameters where sizes tie: the collector's own order differs in the process that resumes
+        return -sum(1 for _ in module.modules()), min(_held(module, mine))
+
+    return sorted(holders, key=order)
 
 
 def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None], str]]:
@@ -112,8 +117,13 @@ def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None]
     return places
 
 
-def _holds(module: nn.Module, params: set[int]) -> bool:
-    return any(id(param) in params for param in module.parameters())
+def _holds(module: nn.Module, places: Mapping[int, int]) -> bool:
+    return next(_held(module, places), None) is not None
+
+
+def _held(module: nn.Module, places: Mapping[int, int]) -> Iterator[int]:
+    """Places of the parameters that it holds."""
+    return (places[id(param)] for param in module.parameters() if id(param) in places)
 
 
 def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
@@ -121,6 +131,10 @@ def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
 
 
 def _write(buffer: Tensor, value: Tensor) -> None:
+    # a constant may be expanded, or wait in somebody's graph, and then must not be written to
+    comparable = buffer.layout == torch.strided and not buffer.is_meta
+    if comparable and torch.equal(buffer, value.to(buffer)):
+        return
     with torch.no_grad():
         buffer.copy_(value)
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from hybridopt.checkpoint import decode, encode
+from hybridopt.conditions import Trace
 from hybridopt.optim import mutation
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
@@ -163,7 +164,7 @@ class Escaper:
         """Take up what `state_dict` gave; None (a checkpoint of the base) begins anew."""
         fresh = replace(begin(self.memory.seed, self.options), firsts=self.memory.firsts)
         memory: Memory = fresh if plain is None else decode(plain)
-        if memory.trace.window != fresh.trace.window:  # saved with another condition
+        if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
         self._losses = list(memory.pending)
         self.memory = replace(memory, pending=())
@@ -196,10 +197,10 @@ class Escaper:
 
     def _race(self, optimizer: Any, source: Source) -> Any:
         """One step in which children step too; if anything raises, all is as before it."""
-        memory = self.memory
-        if not self._agreed:
-            memory = replace(memory, seed=self.ranks.same(memory.seed, optimizer))
+        if not self._agreed:  # kept also if the closure raises
+            self.memory = replace(self.memory, seed=self.ranks.same(self.memory.seed, optimizer))
             self._agreed = True
+        memory = self.memory
         if memory.due:
             self.buffers.forget()  # the model may have been rebuilt since the last race
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
@@ -278,6 +279,10 @@ class Escaper:
             attempt = replace(attempt, gain=best.gain, child=best.child.kind, settled=settled)
         logger.info("escape %s: %s", "accepted" if accepted else "rejected", attempt)
         return booked(memory, self.options, attempt, self._every)
+
+
+def _measures(trace: Trace) -> tuple[int, bool, bool]:
+    return trace.window, trace.reads_gradient, trace.reads_curvature
 
 
 def _grad_norm(optimizer: Optimizer) -> float:

@@ -62,10 +62,13 @@ class Heat:
         self.stage = Stage(optimizer, self.places, self.buffers, options.device, distributed=ranks.several)
 
     def fits(self, race: Race) -> bool:
-        """Whether the parameters and buffers are still those that raced."""
+        """Whether the parameters, their groups and the buffers are still those that raced."""
         shapes = [param.shape for param in self.stage.params]
+        groups = len(self.optimizer.param_groups)
         return race.places == self.places and all(
-            [weight.shape for weight in child.weights] == shapes and len(child.buffers) == len(self.buffers)
+            [weight.shape for weight in child.weights] == shapes
+            and len(child.groups) == groups
+            and len(child.buffers) == len(self.buffers)
             for child in race.children
         )
 

@@ -136,7 +136,7 @@ class Standing:
         if self.gain > tie:
             return AHEAD + self.gain / max(self.level, self.gain)
         if self.limit > tie:
-            return self.limit / max(self.level, self.limit)
+            return 1.0 if self.limit >= self.level else self.limit / self.level  # the level may be 0
         return TIE if self.plain and not self.near else 0.0
 
     @property

@@ -40,12 +40,11 @@ class ByClosure:
             return self.closure()
 
     def child_step(self, optimizer: Any) -> object:
-        return _first_loss(optimizer, lambda: self.gradients(optimizer))
+        return _heard_step(optimizer, lambda: self.gradients(optimizer))[1]
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
         stage.restore()
-        loss = optimizer._base_step(self.closure)
-        return loss, loss
+        return _heard_step(optimizer, self.closure)
 
 
 class ByObjective:
@@ -74,7 +73,7 @@ class ByObjective:
         return loss
 
     def child_step(self, optimizer: Any) -> object:
-        return _first_loss(optimizer, lambda: self.gradients(optimizer))
+        return _heard_step(optimizer, lambda: self.gradients(optimizer))[1]
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
         loss = stage.measure(self.value)
@@ -86,17 +85,18 @@ class ByObjective:
         return optimizer._base_step() if self.closure is None else optimizer._base_step(self.closure)
 
 
-def _first_loss(optimizer: Any, closure: Closure) -> object:
-    """Let the base step by a closure; the loss before it."""
+def _heard_step(optimizer: Any, closure: Closure) -> tuple[Any, object]:
+    """Let the base step by a closure; what it returns, and the loss before it."""
     first: list[object] = []
 
     def heard() -> Any:
         loss = closure()
-        first.append(loss.detach().clone() if isinstance(loss, Tensor) else loss)
+        if not first:  # a base may return a later one: SAM's is of disturbed weights
+            first.append(loss.detach().clone() if isinstance(loss, Tensor) else loss)
         return loss
 
-    optimizer._base_step(heard)
-    return first[0] if first else None
+    answer = optimizer._base_step(heard)
+    return answer, first[0] if first else None
 
 
 def refuse_scaler() -> None:
