@@ -39,19 +39,26 @@ class Buffers:
             self._places = [({"": buffer}, "") for buffer in _tensors(named)]
         self._found = named is None
         self._wrappers: list[nn.Module] = []
+        self._params: list[Tensor] | None = None
 
     def found(self, params: Sequence[Tensor]) -> Buffers:
         """The same, after a look for the modules of the parameters, unless it knows them."""
-        if self._places is None:
+        if self._params is None:
             holders = _holders(params)
-            self._places = _places(holders)
             self._wrappers = [module for module in holders if _SYNCS in vars(module)]
+            self._params = list({id(p): p for module in holders for p in module.parameters()}.values())
+            if self._found:
+                self._places = _places(holders)
         return self
+
+    def strangers(self, params: Sequence[Tensor]) -> list[Tensor]:
+        """Parameters of the modules that aren't among these, whose gradients a closure makes all the same."""
+        mine = {id(param) for param in params}
+        return [param for param in self._params or () if id(param) not in mine]
 
     def forget(self) -> None:
         """Look for the modules anew when next asked."""
-        if self._found:
-            self._places = None
+        self._params = None
 
     def __len__(self) -> int:
         return len(self._places or ())
@@ -89,7 +96,7 @@ class Buffers:
     def __getstate__(self) -> dict[str, Any]:
         # modules that were found are found again by whoever has the copy
         places = None if self._found else self._places
-        return {"_places": places, "_found": self._found, "_wrappers": []}
+        return {"_places": places, "_found": self._found, "_wrappers": [], "_params": None}
 
 
 def _holders(params: Sequence[Tensor]) -> list[nn.Module]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hybridopt.check import check_not_negative, check_number, check_positive, check_whole
-from hybridopt.conditions import Condition, Plateau, is_condition
+from hybridopt.conditions import Condition, Plateau, Trace, is_condition
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class Escape:
         _check_spread(self.spread)
         object.__setattr__(self, "spread", tuple(self.spread))
         check_whole("Escape.products", self.products, 0)
+        if not self.products and Trace.for_conditions(self.when).reads_curvature:
+            raise ValueError("Escape.when reads curvature, so Escape.products must be at least 2, got 0")
         if self.products == 1:
             raise ValueError("Escape.products must be 0 or at least 2, got 1; one product shows no spectrum")
         check_whole("Escape.length", self.length, 4)
@@ -158,6 +160,13 @@ def _check_spread(spread: object) -> None:
 def _device(device: Any) -> str:
     """Name of a device; a name can be saved."""
     try:
-        return str(torch.device(device))
-    except (RuntimeError, TypeError) as error:
-        raise type(error)(f"Escape.device must be a device such as 'cpu', got {device!r}: {error}") from error
+        found = torch.device(device)
+        if found.type != "meta":
+            torch.empty(0, device=found)  # there may be none such
+            return str(found)
+        error: Exception | None = None
+    except (RuntimeError, TypeError, AssertionError) as raised:
+        error = raised
+    raise ValueError(
+        f"Escape.device must be a device of this machine such as 'cpu', got {device!r}"
+    ) from error

@@ -166,6 +166,7 @@ class Escaper:
         memory: Memory = fresh if plain is None else decode(plain)
         if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
+        self._agreed = False
         self._losses = list(memory.pending)
         self.memory = replace(memory, pending=())
 
@@ -227,7 +228,11 @@ class Escaper:
         memory = replace(memory, due=False)
         if memory.trace.reads_curvature and not self._wants(memory):
             return replace(memory, wasted=memory.wasted + cost)
-        if not children:  # nothing to mutate: all gradients are sparse, or all parameters are to stay
+        if not children:
+            logger.warning(
+                "Hybrid found nothing to mutate: no parameter has a dense gradient after the closure (or "
+                "objective, which must return the loss tensor), or all are in groups with evolve=False"
+            )
             return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), [], accepted=False)
         length = self.options.calls(memory.failures)
         origin = tuple(weight.to(self.options.device) for weight in heat.stage.weights)

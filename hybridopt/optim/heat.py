@@ -67,7 +67,7 @@ class Heat:
         groups = len(self.optimizer.param_groups)
         return race.places == self.places and all(
             [weight.shape for weight in child.weights] == shapes
-            and len(child.groups) == groups
+            and len(child.inner.groups) in (0, groups)
             and len(child.buffers) == len(self.buffers)
             for child in race.children
         )
@@ -90,7 +90,8 @@ class Heat:
         weights = [self.stage.weights[place] for place in genome]
         moments = [self._moment(place) for place in genome]
         name = (seed, "escape", attempt)
-        first = [firsts[self.places[place]] for place in genome]
+        known = dict(enumerate(firsts))  # of parameters that were appended by hand nothing is known
+        first = [known.get(self.places[place], (0.0, 0.0)) for place in genome]
         starts: dict[str, Sequence[Tensor]] = {}
         for child, sigma in enumerate(self.options.spread):
             drawn_out = moments if child % 2 else [None] * len(genome)

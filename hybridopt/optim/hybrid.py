@@ -101,6 +101,8 @@ class Hybrid(Optimizer):
 
     def __new__(cls, params: Any = None, base: type[Optimizer] = torch.optim.AdamW, **_: Any) -> Self:
         """Make an object of the class that inherits from `base` too."""
+        if not isinstance(base, type):
+            raise _no_class(base)
         made: Self = object.__new__(cls if hasattr(cls, "_base") else _combine((cls, base)))
         return made
 
@@ -118,7 +120,7 @@ class Hybrid(Optimizer):
         self._escape = None if escape is None else _own(escape, objective, buffers, process_group)
         super().__init__(params, **base_options)
         if self._escape is not None:
-            self._escape.heirs = bool(self.state)
+            self._escape.heirs = bool(self.state) or not base.__module__.startswith("torch.optim")
 
     @property
     def history(self) -> tuple[Attempt, ...]:
@@ -176,14 +178,20 @@ class Hybrid(Optimizer):
         if escape is None:
             return super().state_dict()
 
+        added: list[bool] = []
+
         def add(optimizer: Optimizer, state: dict[str, Any]) -> None:
             state[_SAVED_AS] = escape.state_dict()
+            added.append(True)
 
         hook = self.register_state_dict_post_hook(add, prepend=True)  # before those of the user
         try:
-            return super().state_dict()
+            state = super().state_dict()
         finally:
             hook.remove()
+        if not added:  # a base with a state_dict of its own, which knows no hooks
+            state[_SAVED_AS] = escape.state_dict()
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state_dict of this class, or one of the base alone."""
@@ -202,7 +210,7 @@ class Hybrid(Optimizer):
         finally:
             hook.remove()
         escape.check(self)
-        escape.load_state_dict(seen[0])
+        escape.load_state_dict(seen[0] if seen else state_dict.get(_SAVED_AS))
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps defaults, state and param_groups alone, which also loses what LBFGS needs. Hooks, and
@@ -222,11 +230,8 @@ class Hybrid(Optimizer):
 def _combine(kinds: tuple[type[Any], type[Any]]) -> type[Any]:
     """Class that is both a `Hybrid` and the base; pickles go by the two it is made of."""
     hybrid, base = kinds
-    if not (isinstance(base, type) and issubclass(base, Optimizer)):
-        raise TypeError(
-            f"base must be a torch optimizer class, got {base!r}; pass e.g. base=torch.optim.SGD, "
-            "and its options by keyword: Hybrid(params, base=torch.optim.SGD, lr=0.1)"
-        )
+    if not issubclass(base, Optimizer):
+        raise _no_class(base)
     if base is Optimizer or issubclass(base, Hybrid):
         raise TypeError(f"base must be an optimizer that can step by itself, got {base.__name__}")
     members = {
@@ -237,6 +242,13 @@ def _combine(kinds: tuple[type[Any], type[Any]]) -> type[Any]:
         "__module__": hybrid.__module__,
     }
     return type(f"{hybrid.__name__}{base.__name__}", (hybrid, base), members)
+
+
+def _no_class(base: object) -> TypeError:
+    return TypeError(
+        f"base must be a torch optimizer class, got {base!r}; pass e.g. base=torch.optim.SGD, "
+        "and its options by keyword: Hybrid(params, base=torch.optim.SGD, lr=0.1)"
+    )
 
 
 def _without_hooks(step: Callable[..., Any]) -> Callable[..., Any]:

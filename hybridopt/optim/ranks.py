@@ -73,7 +73,7 @@ class Ranks:
         """The first process's number, in each."""
         if not self.several:
             return number
-        tensor = torch.tensor([number], dtype=torch.int64, device=_device(optimizer))
+        tensor = torch.tensor([number % 2**63], dtype=torch.int64, device=_device(optimizer))
         torch.distributed.broadcast(
             tensor, torch.distributed.get_global_rank(self.group, 0), group=self.group
         )

@@ -411,8 +411,9 @@ def test_children_can_be_kept_on_another_device():
     for _ in range(20):
         optimizer.step(quadratic(x, optimizer))
     assert any(attempt.accepted for attempt in optimizer.history)
-    with pytest.raises((RuntimeError, TypeError), match=r"Escape.device must be a device.*'nowhere'"):
-        Escape(device="nowhere")
+    for device in ("nowhere", "meta", 0.5):
+        with pytest.raises(ValueError, match=rf"Escape.device must be a device.*{device}"):
+            Escape(device=device)
 
 
 def test_no_copy_of_the_parameters_is_kept_outside_of_escapes():

@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from hybridopt.optim import Escape
+from hybridopt.optim.inner import Inner
 from hybridopt.optim.race import EXTENSIONS, LEAP, Race, after_rung, standings, winner
 from hybridopt.optim.stage import Child
 
 
 def child(losses, kind="noise 1", start=1.0) -> Child:
-    return Child(kind, (torch.zeros(1),), {}, ({},), (), start, tuple(losses))
+    return Child(kind, (torch.zeros(1),), Inner(), (), start, tuple(losses))
 
 
 def race(*children, parent=1.0, calls=32, length=64) -> Race:
