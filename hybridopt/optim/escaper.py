@@ -23,6 +23,7 @@ from hybridopt.optim import mutation
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
 from hybridopt.optim.heat import Heat
+from hybridopt.optim.inner import storable
 from hybridopt.optim.race import Race, Standing, after_rung, standings, winner
 from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.snapshot import Closure
@@ -156,8 +157,11 @@ class Escaper:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything it knows, as plain containers."""
-        pending = tuple(float(loss) for loss in self._losses)
-        plain: dict[str, Any] = encode(replace(self.memory, pending=pending))
+        memory = replace(self.memory, pending=tuple(float(loss) for loss in self._losses))
+        if memory.race is not None:
+            children = (replace(child, inner=storable(child.inner)) for child in memory.race.children)
+            memory = replace(memory, race=replace(memory.race, children=tuple(children)))
+        plain: dict[str, Any] = encode(memory)
         return plain
 
     def load_state_dict(self, plain: dict[str, Any] | None) -> None:
@@ -203,6 +207,7 @@ class Escaper:
             self._agreed = True
         memory = self.memory
         if memory.due:
+            self.ranks.check()  # one that was unpickled has no group
             self.buffers.forget()  # the model may have been rebuilt since the last race
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
         if memory.race is not None and not heat.fits(memory.race):

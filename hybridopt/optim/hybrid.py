@@ -79,7 +79,7 @@ class Hybrid(Optimizer):
     state and buffers once (on `Escape.device`), twice while a step is under way, as a closure may raise; and
     the parent's parameters, buffers and gradients are kept once more.
 
-    A copy or pickle has no `objective`, and a pickle no `process_group`: set `optimizer.objective`.
+    A copy or pickle has no `objective`, and a pickle no `process_group`; both may be set as attributes.
 
     Examples
     --------
@@ -144,6 +144,17 @@ class Hybrid(Optimizer):
                 "with escape=None there is no use for an objective; make Hybrid with escape=Escape()"
             )
         self._escape.objective = _callable(objective)
+
+    @property
+    def process_group(self) -> Any:
+        """The processes that train this model together; may be set, as after unpickling."""
+        return None if self._escape is None else self._escape.ranks.group
+
+    @process_group.setter
+    def process_group(self, group: Any) -> None:
+        if self._escape is None:
+            raise ValueError("escape=None has no use for a process group; make Hybrid with escape=Escape()")
+        self._escape.ranks = Ranks(group)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step of the base; during an escape the children take theirs before it.

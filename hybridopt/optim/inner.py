@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from hybridopt.checkpoint import encode
 
 Options = dict[str, Any]
 _SCALING = ("grad_scale", "found_inf")  # a GradScaler's, on fused optimizers, for the parent's gradients
@@ -42,6 +44,21 @@ class Inner:
     others: Options = field(default_factory=dict)
     groups: tuple[Options, ...] = ()
     attributes: Options = field(default_factory=dict)
+
+
+def storable(inner: Inner) -> Inner:
+    """The same without what no checkpoint can hold, such as generators: a resumed child has its parent's."""
+    groups = tuple({name: value for name, value in own.items() if _plain(value)} for own in inner.groups)
+    attributes = {name: value for name, value in inner.attributes.items() if _plain(value)}
+    return replace(inner, groups=groups, attributes=attributes)
+
+
+def _plain(value: Any) -> bool:
+    try:
+        encode(value)
+    except TypeError:
+        return False
+    return True
 
 
 class Inside:

@@ -109,7 +109,7 @@ class Ranks:
         return torch.tensor(list(numbers), dtype=precise, device=device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"group": None}  # a process group lives in its process; `Hybrid.process_group` sets another
+        return {"group": None}  # a process group lives in its process
 
     def __deepcopy__(self, memo: Any) -> Ranks:
         return self

@@ -3,12 +3,13 @@
 import gc
 import math
 
+import numpy as np
 import pytest
 import torch
-from hybrid_tasks import REJECTS
+from hybrid_tasks import EAGER, REJECTS
 from torch import nn
 
-from hybridopt.conditions import SmallGradient, Steps
+from hybridopt.conditions import NegativeCurvature, SmallGradient, Steps
 from hybridopt.optim import Escape, Hybrid
 from hybridopt.optim.buffers import Buffers
 
@@ -139,3 +140,168 @@ def test_buffers_of_separate_models_are_found_in_one_order_in_any_process(monkey
         monkeypatch.setattr(gc, "get_objects", lambda objects=objects: objects)
         found.append([float(copy.sum()) for copy in Buffers(None).found(params).copies()])
     assert found[0] == found[1]
+
+
+class Keeping(torch.optim.Optimizer):
+    """A base whose rate depends on something it keeps in a place of its own; `kept` changes it."""
+
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, {"lr": lr})
+        self.begin()
+
+    def begin(self):
+        """Make what is kept."""
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        factor = self.kept()
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    param.sub_(group["lr"] * factor * param.grad)
+        return loss
+
+
+class InGroupTensor(Keeping):
+    def begin(self):
+        self.param_groups[0]["d"] = torch.tensor(1.0)
+
+    def kept(self):
+        return float(self.param_groups[0]["d"].mul_(1.01))  # in place
+
+
+class InGroupArray(Keeping):
+    def begin(self):
+        self.param_groups[0]["d"] = np.ones(2)
+
+    def kept(self):
+        self.param_groups[0]["d"] = self.param_groups[0]["d"] * 1.01
+        return float(self.param_groups[0]["d"][0])
+
+
+class InAttribute(Keeping):
+    def begin(self):
+        self.past = []
+
+    def kept(self):
+        self.past.append(1.0)
+        return 1.01 ** len(self.past)
+
+
+class InGenerator(Keeping):
+    def begin(self):
+        self.generator = torch.Generator().manual_seed(0)
+
+    def kept(self):
+        return float(torch.rand((), generator=self.generator))
+
+
+class UnderAWord(Keeping):
+    def kept(self):
+        count = self.state.setdefault("all", {"count": torch.zeros(())})["count"].add_(1)
+        return 1.01 ** float(count)
+
+
+class MadeOnce(Keeping):
+    def begin(self):
+        self.made = False
+
+    def kept(self):
+        for param in self.param_groups[0]["params"]:
+            if not self.made:
+                self.state[param]["count"] = torch.zeros(())
+            self.state[param]["count"] += 1  # KeyError where a newborn has no state
+        self.made = True
+        return 1.01 ** float(self.state[param]["count"])
+
+
+@pytest.mark.parametrize("escape", [REJECTS, EAGER])
+@pytest.mark.parametrize(
+    "base", [InGroupTensor, InGroupArray, InAttribute, InGenerator, UnderAWord, MadeOnce]
+)
+def test_what_a_base_keeps_anywhere_is_its_own_and_unfelt_by_its_parent(base, escape):
+    model, optimizer, closure = regression(
+        lambda model: Hybrid(model.parameters(), base=base, lr=0.01, escape=escape)
+    )
+    alone, other, closure_alone = regression(lambda model: base(model.parameters(), lr=0.01))
+    for _ in range(25):
+        optimizer.step(closure)
+        other.step(closure_alone)
+        if not any(attempt.accepted for attempt in optimizer.history):
+            assert all(map(torch.equal, model.parameters(), alone.parameters()))
+    assert optimizer.history
+    assert any(attempt.accepted for attempt in optimizer.history) == (escape is EAGER)
+
+
+@pytest.mark.parametrize("base", [InGroupArray, InGenerator])
+def test_what_no_checkpoint_can_hold_does_not_keep_one_from_being_made(base):
+    _, optimizer, closure = regression(
+        lambda model: Hybrid(model.parameters(), base=base, lr=0.01, escape=REJECTS)
+    )
+    while not (optimizer.escaping and optimizer._escape.memory.race.calls > 1):
+        optimizer.step(closure)
+    _, again, closure_again = regression(
+        lambda model: Hybrid(model.parameters(), base=base, lr=0.01, escape=REJECTS)
+    )
+    again.load_state_dict(optimizer.state_dict())
+    assert again.escaping
+    again.step(closure_again)
+
+
+@pytest.mark.parametrize("how", ["closure", "objective"])
+def test_gradients_of_parameters_of_another_optimizer_are_as_without_escapes(how):
+    def train(hybrid):
+        torch.manual_seed(0)
+        x, y = torch.randn(32, 4), torch.randn(32, 1)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+
+        def loss():
+            return (model(x) - y).square().mean()
+
+        options = {"escape": REJECTS, "objective": loss if how == "objective" else None} if hybrid else {}
+        kind = Hybrid if hybrid else torch.optim.AdamW
+        first = kind(model[0].parameters(), lr=0.01, **options)
+        second = torch.optim.SGD(model[2].parameters(), lr=0.01)
+
+        def closure():
+            first.zero_grad()
+            value = loss()
+            value.backward()
+            return value
+
+        for _ in range(20):
+            second.zero_grad()
+            if how == "objective":
+                closure()
+                first.step()
+            else:
+                first.step(closure)
+            second.step()
+        assert not hybrid or first.history
+        return list(model.parameters())
+
+    assert all(map(torch.equal, train(True), train(False)))
+
+
+def test_an_objective_that_makes_no_gradients_is_named(caplog):
+    _, optimizer, closure = regression(
+        lambda model: Hybrid(model.parameters(), lr=0.01, escape=REJECTS, objective=lambda: 1.0)
+    )
+    for _ in range(3):
+        closure()
+        optimizer.step()
+    assert "found nothing to mutate" in caplog.text
+
+
+def test_options_given_by_position_are_named():
+    with pytest.raises(TypeError, match=r"optimizer class, got \{'lr': 0.1\}.*by keyword"):
+        Hybrid([nn.Parameter(torch.ones(2))], {"lr": 0.1})
+
+
+def test_curvature_that_is_read_but_never_measured_is_named():
+    with pytest.raises(ValueError, match="reads curvature"):
+        Escape(when=NegativeCurvature(), products=0)
