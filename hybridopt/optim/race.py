@@ -113,13 +113,13 @@ class Standing:
     """
 
     child: Child
-    gain: float
-    error: float
-    level: float
-    limit: float
-    fell: bool
-    near: bool
-    plain: bool
+    gain: float = -math.inf
+    error: float = math.inf
+    level: float = math.inf
+    limit: float = -math.inf
+    fell: bool = False
+    near: bool = False
+    plain: bool = False
 
     def better(self, margin: float, z: float) -> bool:
         """Whether its gain is more than margin and noise."""
@@ -200,23 +200,25 @@ def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
 def _standing(race: Race, child: Child, distance: float) -> Standing:
     count = len(child.losses)
     if not count:  # just born
-        return Standing(child, -math.inf, math.inf, math.inf, -math.inf, False, False, False)
+        return Standing(child)
     size = max(LEAST, count // 4)
     gains = [_difference(p, c) for p, c in zip(race.parent[-count:], child.losses, strict=True)]
     level = statistics.fmean(map(abs, race.parent[-size:]))
     windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
-    if not windows or not all(math.isfinite(gain) for gain in gains):
-        gain = statistics.fmean(gains[-size:])
-        return Standing(
-            child, gain, 0.0 if math.isinf(gain) else math.inf, level, -math.inf, False, False, False
-        )
+    if not windows or not all(math.isfinite(gain) for window in windows for gain in window):
+        return Standing(child, statistics.fmean(gains[-size:]), level=level)
     now, *before = map(statistics.fmean, windows)
     spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
-    fell = now > NEARER * statistics.fmean(gains[:LEAST])
-    near = distance < NEARER * child.start
-    plain = max(map(abs, gains)) <= TIE * level
-    error = spread / math.sqrt(size)
-    return Standing(child, now, error, level, _limit(now, *before), fell, near, plain)
+    return Standing(
+        child,
+        gain=now,
+        error=spread / math.sqrt(size),
+        level=level,
+        limit=_limit(now, *before),
+        fell=now > NEARER * statistics.fmean(gains[:LEAST]),
+        near=distance < NEARER * child.start,
+        plain=max(map(abs, gains)) <= TIE * level,
+    )
 
 
 def _limit(now: float, before: float = math.nan, first: float = math.nan) -> float:

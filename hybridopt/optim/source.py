@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.optim.snapshot import Closure
-from hybridopt.optim.stage import Stage
+from hybridopt.optim.stage import Stage, params_of
 
 
 class Source(Protocol):
@@ -63,7 +63,7 @@ class ByObjective:
 
     def gradients(self, optimizer: Any) -> object:
         self.cost += 1
-        params = [param for group in optimizer.param_groups for param in group["params"]]
+        params = params_of(optimizer)
         for param in params:
             param.grad = None
         with torch.enable_grad():
