@@ -1,4 +1,4 @@
-"""What one `Hybrid` owns besides its base: it watches losses, begins races, decides them, and books them.
+"""What one `Hybrid` owns besides its base: it watches losses, and has races begun, run and decided.
 
 When a look at the losses says so, the next step begins with a race: children start round the weights, and in
 each call from then on those alive take a step of their own beside the parent's ordinary one. When all
@@ -21,15 +21,16 @@ from hybridopt.checkpoint import decode, encode
 from hybridopt.conditions import Trace
 from hybridopt.optim import mutation
 from hybridopt.optim.buffers import Buffers
-from hybridopt.optim.escape import Attempt, Escape
+from hybridopt.optim.escape import Escape
 from hybridopt.optim.heat import Heat
 from hybridopt.optim.inner import storable
-from hybridopt.optim.race import Race, Standing, after_rung, standings, winner
+from hybridopt.optim.race import Race
 from hybridopt.optim.ranks import Ranks
+from hybridopt.optim.referee import Referee
 from hybridopt.optim.snapshot import Closure
 from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
 from hybridopt.optim.stage import Stage, loss_number, params_of
-from hybridopt.optim.watch import Memory, begin, booked, finite, looked, may_try
+from hybridopt.optim.watch import Memory, begin, finite, looked, may_try, wants
 
 CLOSURE_EVERY = 5
 OBJECTIVE_EVERY = 30
@@ -189,16 +190,13 @@ class Escaper:
         mean, norm = self.ranks.means([mean, norm], optimizer)
         self.memory = looked(self.memory, mean, steps, norm)
         # what reads curvature can only be asked when that was measured, by the next closure
-        if may_try(self.memory, self.options) and (trace.reads_curvature or self._wants(self.memory)):
+        if may_try(self.memory, self.options) and (trace.reads_curvature or wants(self.memory, self.options)):
             self.memory = replace(self.memory, due=True)
 
     @property
     def _every(self) -> int:
         """Steps between two looks; one at an objective costs a forward pass."""
         return self.options.every or (OBJECTIVE_EVERY if self.objective is not None else CLOSURE_EVERY)
-
-    def _wants(self, memory: Memory) -> bool:
-        return bool(self.options.when(memory.trace))
 
     def _race(self, optimizer: Any, source: Source) -> Any:
         """One step in which children step too; if anything raises, all is as before it."""
@@ -210,85 +208,17 @@ class Escaper:
             self.ranks.check()  # one that was unpickled has no group
             self.buffers.forget()  # the model may have been rebuilt since the last race
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
-        if memory.race is not None and not heat.fits(memory.race):
-            memory = self._booked(memory, memory.race, [], accepted=False)
+        referee = Referee(heat, self._every)
         try:
-            if memory.due:
-                memory = self._begun(memory, heat)
+            memory = referee.opened(memory)
             race, answer = heat.run(memory.race or Race(memory.steps, 0, (), ()))
             if memory.race is not None:
-                memory = self._decided(self._noted(memory, race, optimizer), race, heat)
+                memory = referee.judged(memory, race)
         except BaseException:
             heat.stage.restore()
             raise
         self.memory = memory
         return answer
-
-    def _begun(self, memory: Memory, heat: Heat) -> Memory:
-        """Memory with a race, if there is still a reason for one."""
-        children, curvature = heat.children(memory.seed, len(memory.history), memory.firsts)
-        cost, heat.source.cost = heat.source.cost, 0
-        if memory.trace.reads_curvature:
-            memory = replace(memory, trace=memory.trace.with_curvature(curvature))
-        memory = replace(memory, due=False)
-        if memory.trace.reads_curvature and not self._wants(memory):
-            return replace(memory, wasted=memory.wasted + cost)
-        if not children:
-            logger.warning(
-                "Hybrid found nothing to mutate: no parameter has a dense gradient after the closure (or "
-                "objective, which must return the loss tensor), or all are in groups with evolve=False"
-            )
-            return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost), [], accepted=False)
-        length = self.options.calls(memory.failures)
-        origin = tuple(weight.to(self.options.device) for weight in heat.stage.weights)
-        return replace(memory, race=Race(memory.steps, length, heat.places, children, (), origin, cost))
-
-    def _decided(self, memory: Memory, race: Race, heat: Heat) -> Memory:
-        """Memory after one more call of the race: who drops out, whether it is over."""
-        if not race.at_rung:
-            return replace(memory, race=race)
-        race = self._averaged(race, heat.optimizer)
-        ranking = self._ranking(race, heat)
-        if best := winner(race, ranking, self.options):
-            heat.stage.become(best)
-            return self._booked(memory, race, ranking, accepted=True)
-        further = after_rung(race, ranking)
-        if further is None:
-            return self._booked(memory, race, ranking, accepted=False)
-        if race.origin is not None:
-            further = replace(further, origin=None, children=(*further.children, *heat.leap(race.origin)))
-        return replace(memory, race=further)
-
-    def _noted(self, memory: Memory, race: Race, optimizer: Any) -> Memory:
-        """Memory whose trace goes on while the parent races."""
-        every = self._every
-        if race.calls % every:
-            return memory
-        mean = self.ranks.means([statistics.fmean(race.parent[-every:])], optimizer)[0]
-        return looked(memory, mean, every, math.nan)
-
-    def _averaged(self, race: Race, optimizer: Optimizer) -> Race:
-        """Race with losses that are the same in all processes."""
-        if not self.ranks.several:
-            return race
-        rows = [race.parent, *(child.losses for child in race.children)]
-        means = iter(self.ranks.means([loss for row in rows for loss in row], optimizer))
-        parent, *losses = (tuple(next(means) for _ in row) for row in rows)
-        children = tuple(replace(child, losses=own) for child, own in zip(race.children, losses, strict=True))
-        return replace(race, parent=parent, children=children)
-
-    def _ranking(self, race: Race, heat: Heat) -> list[Standing]:
-        distances = [heat.stage.distance(child) for child in race.children]
-        return standings(race, self.ranks.means(distances, heat.optimizer))
-
-    def _booked(self, memory: Memory, race: Race, ranking: list[Standing], *, accepted: bool) -> Memory:
-        attempt = Attempt(race.began, race.calls, race.cost, -math.inf, accepted)
-        if ranking:
-            settled = race.settled + sum(standing.settled for standing in ranking)
-            best = ranking[0]
-            attempt = replace(attempt, gain=best.gain, child=best.child.kind, settled=settled)
-        logger.info("escape %s: %s", "accepted" if accepted else "rejected", attempt)
-        return booked(memory, self.options, attempt, self._every)
 
 
 def _measures(trace: Trace) -> tuple[int, bool, bool]:

@@ -166,12 +166,12 @@ def standings(race: Race, distances: Sequence[float]) -> list[Standing]:
     return sorted(standing, key=lambda s: (-s.hope, -s.gain))
 
 
-def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Child | None:
-    """The child that has won by now, if any."""
+def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Standing | None:
+    """Standing of the child that has won by now, if any."""
     best = max(ranking, key=lambda standing: standing.gain)
     # a leap on the way that the parent goes anyway must be worth it
     patient = race.over and best.child.kind != LEAP
-    return best.child if best.better(options.margin * (1.0 if patient else EARLY), options.z) else None
+    return best if best.better(options.margin * (1.0 if patient else EARLY), options.z) else None
 
 
 def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:

@@ -67,6 +67,11 @@ def may_try(memory: Memory, options: Escape) -> bool:
     return not memory.wasted or memory.wasted + options.price(memory.failures) <= share * memory.steps
 
 
+def wants(memory: Memory, options: Escape) -> bool:
+    """Whether the condition says that there is a reason to escape."""
+    return bool(options.when(memory.trace))
+
+
 def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
     """Memory after a look at the mean loss of so many steps."""
     return replace(

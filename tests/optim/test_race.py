@@ -73,8 +73,8 @@ def test_noise_alone_neither_wins_nor_tells_of_other_minima():
 def test_a_win_before_the_end_takes_ten_times_the_margin():
     clear, narrow = child([0.8] * 32), child([0.95] * 32)
     assert winner(race(narrow, length=64), rank(race(narrow)), Escape()) is None
-    assert winner(race(narrow, length=32), rank(race(narrow)), Escape()) is narrow
-    assert winner(race(clear, length=64), rank(race(clear)), Escape()) is clear
+    assert winner(race(narrow, length=32), rank(race(narrow)), Escape()).child is narrow
+    assert winner(race(clear, length=64), rank(race(clear)), Escape()).child is clear
 
 
 def test_a_leap_must_gain_more_than_the_way_it_is_on():
@@ -88,7 +88,7 @@ def test_losses_that_are_not_finite_lose_and_a_finite_child_of_a_lost_parent_win
     assert winner(run, rank(run), Escape()) is None
     good = child([5.0] * 32)
     run = race(good, parent=[math.inf] * 32, length=32)
-    assert winner(run, rank(run), Escape()) is good
+    assert winner(run, rank(run), Escape()).child is good
 
 
 def test_half_of_the_children_drop_out_at_a_rung():
