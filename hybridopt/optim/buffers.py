@@ -7,6 +7,7 @@ process; a buffer is then a place in a module, so one that is replaced rather th
 from __future__ import annotations
 
 import gc
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,16 +41,31 @@ class Buffers:
         self._found = named is None
         self._wrappers: list[nn.Module] = []
         self._params: list[Tensor] | None = None
+        self._known: list[weakref.ref[nn.Module]] = []
+        self._sought: tuple[int, ...] = ()  # parameters that the holders are of
+        self._looks = 0
 
     def found(self, params: Sequence[Tensor]) -> Buffers:
         """The same, after a look for the modules of the parameters, unless it knows them."""
         if self._params is None:
-            holders = _holders(params)
+            holders = self._living(params)
             self._wrappers = [module for module in holders if _SYNCS in vars(module)]
             self._params = list({id(p): p for module in holders for p in module.parameters()}.values())
             if self._found:
                 self._places = _places(holders)
         return self
+
+    def _living(self, params: Sequence[Tensor]) -> list[nn.Module]:
+        """Modules that hold the parameters, sought at the 1st, 2nd, 4th, 8th ... look: it takes a while."""
+        self._looks += 1
+        known = [holder() for holder in self._known]
+        living = [module for module in known if module is not None]
+        seldom = self._looks & (self._looks - 1) == 0
+        sought = tuple(map(id, params))
+        if seldom or sought != self._sought or len(living) < len(known):
+            living = _holders(params)
+            self._known, self._sought = list(map(weakref.ref, living)), sought
+        return living
 
     def strangers(self, params: Sequence[Tensor]) -> list[Tensor]:
         """Parameters of the modules that aren't among these, whose gradients a closure makes all the same."""
@@ -95,14 +111,19 @@ class Buffers:
 
     def __getstate__(self) -> dict[str, Any]:
         # modules that were found are found again by whoever has the copy
-        places = None if self._found else self._places
-        return {"_places": places, "_found": self._found, "_wrappers": [], "_params": None}
+        places = self._places or ()
+        return {"named": None if self._found else [place[name] for place, name in places]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["named"])  # type: ignore[misc]
 
 
 def _holders(params: Sequence[Tensor]) -> list[nn.Module]:
     """Living modules that hold a parameter, and those that hold these; the whole first, which lasts."""
     mine = {id(param): place for place, param in enumerate(params)}
-    living = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
+    things = gc.get_objects()
+    kinds = {kind for kind in set(map(type, things)) if issubclass(kind, nn.Module)}
+    living = [thing for thing in things if type(thing) in kinds]
     holders = [module for module in living if "_modules" in vars(module) and _holds(module, mine)]
 
     def order(module: nn.Module) -> tuple[int, int]:
