@@ -64,9 +64,14 @@ def flatten(tensors: Iterable[Tensor]) -> Tensor:
     return torch.cat([t.detach().reshape(-1) for t in tensors])
 
 
+def unflatten(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Views of a vector of shape (dim,) with the shapes of the tensors `like`."""
+    parts = torch.split(vector, [tensor.numel() for tensor in like])
+    return [part.view_as(tensor) for part, tensor in zip(parts, like, strict=True)]
+
+
 def unflatten_into(vector: Tensor, tensors: Sequence[Tensor]) -> None:
     """Copy a vector of shape (dim,) into the tensors, in place."""
-    parts = torch.split(vector, [t.numel() for t in tensors])
     with torch.no_grad():
-        for tensor, part in zip(tensors, parts, strict=True):
-            tensor.copy_(part.view_as(tensor))
+        for tensor, part in zip(tensors, unflatten(vector, tensors), strict=True):
+            tensor.copy_(part)

@@ -45,7 +45,7 @@ class Trace:
     window : int
         Size of the ring.
     reads_diversity, reads_gradient, reads_curvature : bool
-        Whether diversity is measured at all; for `Hybrid` also whether the others are.
+        Whether each is measured at all.
     """
 
     best: tuple[float, ...] = ()
@@ -273,9 +273,8 @@ class Plateau:
     def __call__(self, trace: Trace) -> bool:
         size = _SHORTEST
         while size <= min(len(trace.value), self.steps):
-            if (
-                trace.steps % (size // _SHORTEST) == 0
-            ):  # longer windows more rarely: it costs less, and errs less
+            # longer windows more rarely: it costs less, and errs less
+            if trace.steps % (size // _SHORTEST) == 0:
                 values = trace.value[-size:]
                 if not all(map(math.isfinite, values)):
                     return not math.isfinite(values[-1])

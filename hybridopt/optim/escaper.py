@@ -53,7 +53,7 @@ class Escaper:
     ----------
     heirs : bool
         Whether children inherit the base state; for bases that fill it when they are made (Adagrad) and could
-        not do without.
+        not do without, and for those that are not torch's.
     """
 
     def __init__(

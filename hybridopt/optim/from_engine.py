@@ -21,6 +21,7 @@ from hybridopt.core import Optimizer, Query
 from hybridopt.evaluate import Evaluator
 from hybridopt.loop import Ledger, Progress, advance, begin
 from hybridopt.optim.snapshot import Closure, Snapshot, loss_of
+from hybridopt.optim.stage import params_of
 
 _SAVED_AS = "engine"
 
@@ -157,7 +158,7 @@ class FromEngine(torch.optim.Optimizer):
             raise ValueError("the rows are fixed by the first step; add parameter groups before it")
         super().add_param_group(param_group)
         try:
-            _check_params([param for group in self.param_groups for param in group["params"]])
+            _check_params(params_of(self))
         except (TypeError, ValueError):
             self.param_groups.pop()
             raise
@@ -205,7 +206,7 @@ class FromEngine(torch.optim.Optimizer):
         return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
     def _trainable(self) -> list[Tensor]:
-        return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
+        return [param for param in params_of(self) if param.requires_grad]
 
     def _begin(self, params: Sequence[Tensor]) -> Progress[Any]:
         if not any(param.numel() for param in params):

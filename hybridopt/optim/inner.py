@@ -90,8 +90,7 @@ class Inside:
 
     def enter(self, inner: Inner) -> None:
         """Let the optimizer be a child's; its parent's objects are not touched."""
-        own = inner.groups or tuple({} for _ in self._groups)
-        groups = tuple({**mine, **its} for mine, its in zip(self._groups, own, strict=True))
+        groups = tuple({**mine, **its} for mine, its in zip(self._groups, self._own(inner), strict=True))
         attributes = {**self._attributes, **inner.attributes}
         self._shown = self._duplicate(groups, None), self._duplicate(attributes, None)
         for name in self._scaling:
@@ -101,19 +100,17 @@ class Inside:
     def leave(self, inner: Inner) -> Inner:
         """What the child leaves with; nobody else holds it, so it is only moved."""
         groups, attributes = self._shown
-        own = inner.groups or tuple({} for _ in groups)
         state = self._state_of(self.optimizer.state, self._moved)
         return Inner(
             state.state,
             state.others,
-            tuple(map(_changed, _options(self.optimizer), groups, own)),
+            tuple(map(_changed, _options(self.optimizer), groups, self._own(inner))),
             _changed(_attributes(self.optimizer), attributes, inner.attributes),
         )
 
     def become(self, inner: Inner) -> None:
         """Let the child's be the optimizer's for good."""
-        own = inner.groups or tuple({} for _ in self._groups)
-        self._put(inner, own, inner.attributes)
+        self._put(inner, self._own(inner), inner.attributes)
 
     def restore(self) -> None:
         """Put back the parent's own objects."""
@@ -125,6 +122,10 @@ class Inside:
         for name in _attributes(self.optimizer).keys() - self._attributes.keys():
             delattr(self.optimizer, name)
         vars(self.optimizer).update(self._attributes | self._scaling)
+
+    def _own(self, inner: Inner) -> tuple[Options, ...]:
+        """Options of each group that are the child's own; a newborn has none."""
+        return inner.groups or tuple({} for _ in self._groups)
 
     def _put(self, inner: Inner, groups: Sequence[Options], attributes: Options) -> None:
         state: Any = defaultdict(dict)

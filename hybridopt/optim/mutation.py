@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import UninitializedParameter
 
-from hybridopt.autodiff import flatten
+from hybridopt.autodiff import flatten, unflatten
 from hybridopt.rng import generator
 
 VECTOR_SCALE = 0.1  # biases and scalars that are zero: about what trained biases come to
-LEAP = 20.0
+STRIDE = 20.0  # of a leap, as a multiple of the way so far
 STILL = 1e-4  # a way shorter than this, as a share of the size of the weights, leads nowhere
 ALONG = 0.3  # how far a child goes along negative curvature, as a share of the size of the weights
 CURVATURE_TOL = 1e-2
@@ -120,15 +120,10 @@ def second_moment(state: Mapping[str, Any], param: Tensor) -> Tensor | None:
 
 def leap(origin: Sequence[Tensor], now: Sequence[Tensor]) -> list[Tensor] | None:
     """Weights far ahead on the way from `origin` to `now`, across a plain in one jump; None if it ends."""
-    way = sum(
-        float((weight.detach() - before).norm()) ** 2 for before, weight in zip(origin, now, strict=True)
-    )
-    if not way > (STILL * whole(now)) ** 2:
+    ways = [weight.detach() - before for before, weight in zip(origin, now, strict=True)]
+    if not sum(float(way.norm()) ** 2 for way in ways) > (STILL * whole(now)) ** 2:
         return None
-    return [
-        weight.detach() + LEAP * (weight.detach() - before)
-        for before, weight in zip(origin, now, strict=True)
-    ]
+    return [weight.detach() + STRIDE * way for weight, way in zip(now, ways, strict=True)]
 
 
 def downhill(
@@ -165,7 +160,7 @@ def downhill(
     h = math.sqrt(torch.finfo(x.dtype).eps) * max(1.0, float(x.norm()))
 
     def product(rows: Tensor) -> Tensor:
-        return torch.stack([(gradient(split(x + h * row, parents)) - here) / h for row in rows])
+        return torch.stack([(gradient(unflatten(x + h * row, parents)) - here) / h for row in rows])
 
     found = krylov(product, x, seed=seed, products=products)
     size = max(abs(found.smallest), abs(found.largest))
@@ -175,15 +170,9 @@ def downhill(
     if curvature > -CURVATURE_TOL:
         return curvature, None
     direction = found.vector if float(found.vector @ here) <= 0 else -found.vector
-    return curvature, split(x + ALONG * whole(parents) * direction, parents)
+    return curvature, unflatten(x + ALONG * whole(parents) * direction, parents)
 
 
 def whole(weights: Sequence[Tensor]) -> float:
     """Norm of noise of the size of the weights."""
     return math.sqrt(sum(weight.numel() * float(scale(weight)) ** 2 for weight in weights if weight.numel()))
-
-
-def split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of the shapes of `like` from one flat vector."""
-    parts = torch.split(vector, [tensor.numel() for tensor in like])
-    return [part.view_as(tensor) for part, tensor in zip(parts, like, strict=True)]

@@ -55,7 +55,6 @@ class Race:
         Its weights when the race began, until the first halving.
     cost : int
         Closures spent on children so far.
-    calls : int
     extensions : int
         Times that it was given more length.
     settled : int
@@ -69,9 +68,13 @@ class Race:
     parent: tuple[float, ...] = ()
     origin: tuple[Tensor, ...] | None = None
     cost: int = 0
-    calls: int = 0
     extensions: int = 0
     settled: int = 0
+
+    @property
+    def calls(self) -> int:
+        """Calls it has gone on for."""
+        return len(self.parent)
 
     @property
     def over(self) -> bool:
@@ -156,7 +159,6 @@ def ran(race: Race, children: Sequence[Child], parent: float, closures: int) -> 
         children=tuple(children),
         parent=(*race.parent, parent),
         cost=race.cost + closures,
-        calls=race.calls + 1,
     )
 
 

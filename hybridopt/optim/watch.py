@@ -20,7 +20,7 @@ class Memory:
     ----------
     seed : int
     trace : Trace
-        Of mean losses since the start or the last attempt; losses to be maximised count negative.
+        Of mean losses since the start or the last success; losses to be maximised count negative.
     steps : int
         Steps so far.
     pending : tuple of float
@@ -33,8 +33,6 @@ class Memory:
         Failed attempts since the last success.
     wasted : int
         Closures spent on failed attempts, and on curvature.
-    rugged : bool
-        Whether one of the last attempts has shown that there are other minima.
     firsts : tuple of (float, float)
         Mean and standard deviation of each parameter when it was given to the optimizer.
     history : tuple of Attempt
@@ -50,10 +48,14 @@ class Memory:
     due: bool = False
     failures: int = 0
     wasted: int = 0
-    rugged: bool = False
     firsts: tuple[tuple[float, float], ...] = ()
     history: tuple[Attempt, ...] = ()
     race: Race | None = None
+
+    @property
+    def rugged(self) -> bool:
+        """Whether one of the last attempts has shown that there are other minima."""
+        return any(attempt.accepted or attempt.settled for attempt in self.history[-RECENT:])
 
 
 def begin(seed: int, options: Escape) -> Memory:
@@ -82,8 +84,6 @@ def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
 def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Memory:
     """Memory after an attempt; the looks since it began, one each `every` calls, are in it already."""
     failures = 0 if attempt.accepted else memory.failures + 1
-    recent = (*memory.history[1 - RECENT :], attempt)
-    rugged = any(each.accepted or each.settled for each in recent)
     return replace(
         memory,
         trace=Trace.for_conditions(options.when) if attempt.accepted else memory.trace,
@@ -91,7 +91,6 @@ def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Mem
         steps=memory.steps + attempt.calls % every,
         failures=failures,
         wasted=memory.wasted + (0 if attempt.accepted else attempt.cost),
-        rugged=rugged,
         history=(*memory.history, attempt),
         race=None,
     )

@@ -15,7 +15,7 @@ def child(losses, kind="noise 1", start=1.0) -> Child:
 
 def race(*children, parent=1.0, calls=32, length=64) -> Race:
     losses = tuple(parent for _ in range(calls)) if isinstance(parent, float) else tuple(parent)
-    return Race(0, length, (0,), children, losses, calls=calls)
+    return Race(0, length, (0,), children, losses)
 
 
 def falling(start, end, calls=32):
