@@ -65,25 +65,21 @@ def ends(product: Product, like: Tensor, *, seed: int, tol: float, products: int
     products : int
         Most products Lanczos may take; a dense matrix takes dim.
     """
-    try:
-        return _dense(product, like) if len(like) <= DENSE else _lanczos(product, like, seed, tol, products)
-    except _NotFiniteError:
-        return _unknown(like)
+    return _ends(product, like, DENSE, seed, tol, products)
 
 
 def krylov(product: Product, like: Tensor, *, seed: int, products: int) -> Ends:
     """Both ends as far as so few products show them, also of a small matrix; see `ends`."""
+    return _ends(product, like, products, seed, 0.0, products)
+
+
+def _ends(product: Product, like: Tensor, dense: int, seed: int, tol: float, products: int) -> Ends:
+    """Both ends, of a matrix of up to `dense` rows exactly."""
     try:
-        return (
-            _dense(product, like) if len(like) <= products else _lanczos(product, like, seed, 0.0, products)
-        )
+        return _dense(product, like) if len(like) <= dense else _lanczos(product, like, seed, tol, products)
     except _NotFiniteError:
-        return _unknown(like)
-
-
-def _unknown(like: Tensor) -> Ends:
-    none = torch.zeros_like(like)
-    return Ends(math.nan, math.nan, none, none[:0], none.expand(0, -1), False)
+        none = torch.zeros_like(like)
+        return Ends(math.nan, math.nan, none, none[:0], none.expand(0, -1), False)
 
 
 class _NotFiniteError(Exception):

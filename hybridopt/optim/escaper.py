@@ -65,7 +65,8 @@ class Escaper:
         self.objective = objective
         self.memory = begin(seed, options)
         self.heirs = False
-        self._losses: list[float | Tensor] = []
+        self._losses: list[float | Tensor] = []  # since the last look
+        self._waited = 0  # steps by the objective since then
         self._sign = 1.0  # -1 where the base maximises
         self._differentiable = False
         self._agreed = False  # all processes on one seed
@@ -135,10 +136,9 @@ class Escaper:
         source = ByObjective(self.objective, closure)
         if self.memory.due or self.memory.race is not None:
             return self._race(optimizer, source)
-        waited = self.memory.waited + 1
-        if waited < self._every:
+        if self._waited + 1 < self._every:
             answer = source.base_step(optimizer)
-            self.memory = replace(self.memory, waited=waited)
+            self._waited += 1
             return answer
         buffers = self.buffers.found(params_of(optimizer))
         stage = Stage(optimizer, (), buffers, None, distributed=self.ranks.several)
@@ -147,7 +147,7 @@ class Escaper:
         finally:
             stage.restore()
         answer = source.base_step(optimizer)
-        self._look(optimizer, loss_number(value, self._sign), waited)
+        self._look(optimizer, loss_number(value, self._sign), self._waited + 1)
         return answer
 
     def say_once(self, why: str) -> None:
@@ -158,7 +158,8 @@ class Escaper:
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything it knows, as plain containers."""
-        memory = replace(self.memory, pending=tuple(float(loss) for loss in self._losses))
+        pending = tuple(float(loss) for loss in self._losses)
+        memory = replace(self.memory, pending=pending, waited=self._waited)
         if memory.race is not None:
             children = (replace(child, inner=storable(child.inner)) for child in memory.race.children)
             memory = replace(memory, race=replace(memory.race, children=tuple(children)))
@@ -172,8 +173,8 @@ class Escaper:
         if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
         self._agreed = False
-        self._losses = list(memory.pending)
-        self.memory = replace(memory, pending=())
+        self._losses, self._waited = list(memory.pending), memory.waited
+        self.memory = replace(memory, pending=(), waited=0)
 
     def __getstate__(self) -> dict[str, Any]:
         # an objective speaks of the model that a copy has left, and few can be pickled
@@ -181,7 +182,7 @@ class Escaper:
 
     def _look(self, optimizer: Any, mean: float, steps: int) -> None:
         """Ask the condition whether the next step is to begin a race."""
-        self._losses = []
+        self._losses, self._waited = [], 0
         if self._differentiable:
             self.say_once("differentiable=True, and a jump can't be differentiated")
             return

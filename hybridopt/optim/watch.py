@@ -24,9 +24,9 @@ class Memory:
     steps : int
         Steps so far.
     pending : tuple of float
-        Losses that wait for the next look.
+        Losses that wait for the next look; only in what is saved.
     waited : int
-        Steps without a closure that wait for it.
+        Steps by the objective that wait for it; likewise.
     due : bool
         Whether the next step begins with a race.
     failures : int
@@ -76,9 +76,7 @@ def wants(memory: Memory, options: Escape) -> bool:
 
 def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
     """Memory after a look at the mean loss of so many steps."""
-    return replace(
-        memory, trace=memory.trace.longer(mean, steps, grad_norm), steps=memory.steps + steps, waited=0
-    )
+    return replace(memory, trace=memory.trace.longer(mean, steps, grad_norm), steps=memory.steps + steps)
 
 
 def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Memory:
