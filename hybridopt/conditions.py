@@ -6,7 +6,6 @@ them. Conditions are small frozen dataclasses; any callable from a `Trace` to a 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -101,14 +100,15 @@ class Trace:
         curvature: float = math.nan,
     ) -> Trace:
         """Trace after one more tell, of these measures; `cost` is of this tell alone."""
-        keep = slice(-self.window, None)
+        best, spent = (self.best[-1], self.cost[-1]) if self.steps else (value, 0)
+        stay = slice(1, None) if len(self.value) >= self.window else slice(None)  # no second copy
         return Trace(
-            (*self.best, min(value, self.best[-1]) if self.best else value)[keep],
-            (*self.grad_norm, grad_norm)[keep] if self.reads_gradient else (),
-            (*self.diversity, diversity)[keep] if self.reads_diversity else (),
-            (*self.cost, cost + (self.cost[-1] if self.cost else 0))[keep],
-            (*self.value, value)[keep],
-            (*self.curvature, curvature)[keep] if self.reads_curvature else (),
+            self.best[stay] + (min(value, best),),
+            self.grad_norm[stay] + (grad_norm,) if self.reads_gradient else (),
+            self.diversity[stay] + (diversity,) if self.reads_diversity else (),
+            self.cost[stay] + (spent + cost,),
+            self.value[stay] + (value,),
+            self.curvature[stay] + (curvature,) if self.reads_curvature else (),
             self.steps + 1,
             self.window,
             self.reads_diversity,
@@ -276,7 +276,7 @@ class Plateau:
             # longer windows more rarely: it costs less, and errs less
             if trace.steps % (size // _SHORTEST) == 0:
                 values = trace.value[-size:]
-                if not all(map(math.isfinite, values)):
+                if not math.isfinite(sum(values)):
                     return not math.isfinite(values[-1])
                 if self._flat(values) or (size >= _LONG and self._saturated(values)):
                     return True
@@ -286,17 +286,19 @@ class Plateau:
     def _flat(self, values: Sequence[float]) -> bool:
         half = len(values) // 2
         older, newer = sum(values[:half]) / half, sum(values[-half:]) / half
-        tolerated = (self.rtol * abs(newer) + self.atol) * half / self.per
-        error = self.z * _error(values, half)
-        return max(0.0, older - newer) + error <= tolerated
+        doubt = (self.rtol * abs(newer) + self.atol) * half / self.per - max(0.0, older - newer)
+        # asked in every look of a training: what can't be a plateau costs no more than two sums
+        return doubt >= 0 and self.z * _error(values, half) <= doubt
 
     def _saturated(self, values: Sequence[float]) -> bool:
         third = len(values) // 3
         first, second, last = (sum(values[k : k + third]) / third for k in (0, third, 2 * third))
-        error = self.z * _error(values, third)
         fall, next_fall = first - second, second - last
-        slower = fall - next_fall - error
-        return slower > 0 and (max(0.0, next_fall) + error) ** 2 <= slower * self.ahead * abs(last)
+        slower, ahead = fall - next_fall, self.ahead * abs(last)
+        if slower <= 0 or max(0.0, next_fall) ** 2 > slower * ahead:
+            return False
+        error = self.z * _error(values, third)
+        return slower > error and (max(0.0, next_fall) + error) ** 2 <= (slower - error) * ahead
 
 
 _SHORTEST = 8
@@ -305,8 +307,7 @@ _LONG = 32  # thirds of shorter windows are too few to extrapolate from
 
 def _error(values: Sequence[float], count: int) -> float:
     """Standard error of the difference of two means of so many values each."""
-    jumps = sum((b - a) ** 2 for a, b in itertools.pairwise(values))
-    return math.sqrt(jumps / (len(values) - 1) / count)
+    return math.dist(values[1:], values[:-1]) / math.sqrt((len(values) - 1) * count)
 
 
 @dataclass(frozen=True)
