@@ -24,16 +24,21 @@ class Escape:
         the last accepted escape. By default a `Plateau`.
     every : int, optional
         Steps between two looks: 5 by default; 30 with `objective=`, which is evaluated once for each.
+    redraw : tuple of float
+        One child a number: this share of its hidden units, at least one, is drawn anew with what they read
+        and what is read from them (`hybridopt.optim.redraw`); 1 for all weights. Every second child,
+        beginning with the second, has rather those drawn anew that hardly learn, by the base's second moments
+        if it has any. Models without hidden units get the children of 1 alone.
     spread : tuple of float
         One child a number: its Gaussian noise as a share of each tensor's size
-        (`hybridopt.optim.mutation.scale`). Every second one, beginning with the second, is drawn out where
-        the base's second moments are small, if it has any.
+        (`hybridopt.optim.mutation.scale`). Every second one is drawn out where the second moments are small.
     products : int
         Hessian-vector products (differences of gradients, one closure each) with which Lanczos' method looks
         for negative curvature when a race begins. If it is found one more child starts along its direction. 0
         for none; none either for more than a million weights, whose Krylov basis would need too much memory.
     length : int
-        `step` calls of a race after no failure; each failure in a row doubles it, up to `longest` times that.
+        `step` calls of a race. Each failure since the last success in which no child came to rest doubles it,
+        up to `longest` times that.
     longest : int
     margin : float
         How much better than its parent a child must be, as a share of the parent's `|loss|`, and `z`:
@@ -58,14 +63,15 @@ class Escape:
     Examples
     --------
     >>> from hybridopt.conditions import Stalled
-    >>> Escape(when=Stalled(5, rtol=0.01), spread=(0.1, 0.5), length=16, products=0).price(failures=0)
+    >>> Escape(when=Stalled(5, rtol=0.01), redraw=(0.1, 1.0), spread=(), length=16, products=0).price(0)
     25
     """
 
     when: Condition = Plateau()  # noqa: RUF009 - frozen
     every: int | None = None
-    spread: tuple[float, ...] = (0.3, 1.0, math.inf)
-    products: int = 6
+    redraw: tuple[float, ...] = (0.1, 0.1, 0.3, 1.0)
+    spread: tuple[float, ...] = (1.0,)
+    products: int = 12
     length: int = 64
     longest: int = 16
     margin: float = 1e-2
@@ -80,8 +86,10 @@ class Escape:
             raise TypeError(f"Escape.when must be a condition such as Plateau(20), got {self.when!r}")
         if self.every is not None:
             check_whole("Escape.every", self.every, 1)
-        _check_spread(self.spread)
-        object.__setattr__(self, "spread", tuple(self.spread))
+        for name, highest in (("redraw", 1.0), ("spread", math.inf)):
+            object.__setattr__(self, name, _shares(name, getattr(self, name), highest))
+        if not self.redraw and not self.spread and not self.products:
+            raise ValueError("Escape has no children: redraw and spread are empty, and products is 0")
         check_whole("Escape.products", self.products, 0)
         if not self.products and Trace.for_conditions(self.when).reads_curvature:
             raise ValueError("Escape.when reads curvature, so Escape.products must be at least 2, got 0")
@@ -99,13 +107,13 @@ class Escape:
             check_whole("Escape.seed", self.seed, 0)
 
     def calls(self, failures: int) -> int:
-        """`step` calls of a race after so many failures in a row."""
+        """`step` calls of a race after so many failures for want of time."""
         return self.length * min(1 << min(failures, 60), self.longest)
 
     def price(self, failures: int) -> int:
         """Closures that a race may take: those for gradients, then those of children, who get fewer twice."""
         calls = self.calls(failures)
-        children = len(self.spread) + bool(self.products)
+        children = len(self.redraw) + len(self.spread) + bool(self.products)
         quarter, few = calls // 4, halved(children) + 1
         rounds = children * quarter + few * quarter + halved(few) * (calls - 2 * quarter)
         return 1 + self.products + rounds
@@ -128,7 +136,8 @@ class Attempt:
     accepted : bool
         Whether that child replaced its parent.
     child : str
-        What kind of child that was: "noise 0.3", "fresh", "curvature", "leap"; "" if there was none.
+        What kind of child that was: "redraw 0.1", "fresh", "noise 1", "curvature", "leap"; ""
+        if there was none.
     settled : int
         Children that went down and came to rest at a higher loss than their parent's: other minima, or
         plateaus.
@@ -148,13 +157,15 @@ def halved(children: int) -> int:
     return (children + 1) // 2
 
 
-def _check_spread(spread: object) -> None:
-    if not isinstance(spread, Sequence) or isinstance(spread, str):
-        raise TypeError(f"Escape.spread must hold one number a child, such as (0.1, 0.3), got {spread!r}")
-    if not spread:
-        raise ValueError(f"Escape.spread must hold one positive number a child, got {spread!r}")
-    for place, sigma in enumerate(spread):
-        check_number(f"Escape.spread[{place}]", sigma, lambda sigma: sigma > 0, "positive")
+def _shares(name: str, shares: object, highest: float) -> tuple[float, ...]:
+    if not isinstance(shares, Sequence) or isinstance(shares, str):
+        raise TypeError(f"Escape.{name} must hold one number a child, such as (0.1, 0.3), got {shares!r}")
+    for place, share in enumerate(shares):
+        wanted = "positive and finite" if math.isinf(highest) else f"positive and at most {highest:g}"
+        check_number(
+            f"Escape.{name}[{place}]", share, lambda share: 0 < share <= highest and share < math.inf, wanted
+        )
+    return tuple(shares)
 
 
 def _device(device: Any) -> str:

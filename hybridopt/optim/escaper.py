@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from hybridopt.checkpoint import decode, encode
 from hybridopt.conditions import Trace
-from hybridopt.optim import mutation
+from hybridopt.optim import redraw
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Escape
 from hybridopt.optim.heat import Heat
@@ -48,12 +48,6 @@ class Escaper:
     ranks : Ranks
     objective : callable, optional
         Loss for steps without a closure.
-
-    Attributes
-    ----------
-    heirs : bool
-        Whether children inherit the base state; for bases that fill it when they are made (Adagrad) and could
-        not do without, and for those that are not torch's.
     """
 
     def __init__(
@@ -64,7 +58,6 @@ class Escaper:
         self.ranks = ranks
         self.objective = objective
         self.memory = begin(seed, options)
-        self.heirs = False
         self._losses: list[float | Tensor] = []  # since the last look
         self._waited = 0  # steps by the objective since then
         self._sign = 1.0  # -1 where the base maximises
@@ -103,7 +96,7 @@ class Escaper:
             )
         self._sign = -1.0 if True in directions else 1.0
         new = params_of(optimizer)[len(self.memory.firsts) :]
-        firsts = (*self.memory.firsts, *map(mutation.first_of, new))
+        firsts = (*self.memory.firsts, *map(redraw.first_of, new))
         self.memory = replace(self.memory, firsts=firsts)
 
     def step(self, optimizer: Any, closure: Closure) -> Any:
@@ -208,7 +201,7 @@ class Escaper:
         if memory.due:
             self.ranks.check()  # one that was unpickled has no group
             self.buffers.forget()  # the model may have been rebuilt since the last race
-        heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign, self.heirs)
+        heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign)
         referee = Referee(heat, self._every)
         try:
             memory = referee.opened(memory)

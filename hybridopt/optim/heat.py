@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.autodiff import flatten
-from hybridopt.optim import mutation
+from hybridopt.optim import mutation, redraw
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Escape
 from hybridopt.optim.race import LEAP, Race, ran
@@ -36,8 +36,6 @@ class Heat:
     ranks : Ranks
     sign : float
         -1 where the base maximises.
-    heirs : bool
-        Whether children inherit the base state.
     """
 
     def __init__(
@@ -48,14 +46,12 @@ class Heat:
         buffers: Buffers,
         ranks: Ranks,
         sign: float,
-        heirs: bool,
     ) -> None:
         self.optimizer = optimizer
         self.source = source
         self.options = options
         self.ranks = ranks
         self.sign = sign
-        self.heirs = heirs
         params = params_of(optimizer)
         self.places = racing(params)
         self.buffers = buffers.found(params)
@@ -73,7 +69,7 @@ class Heat:
         )
 
     def children(
-        self, seed: int, attempt: int, firsts: Sequence[mutation.First]
+        self, seed: int, attempt: int, firsts: Sequence[redraw.First]
     ) -> tuple[tuple[Child, ...], float]:
         """Start some round the weights as they are.
 
@@ -88,27 +84,21 @@ class Heat:
         if not genome:
             return (), math.nan
         weights = [self.stage.weights[place] for place in genome]
-        moments = [self._moment(place) for place in genome]
+        moments, unknown = [self._moment(place) for place in genome], [None] * len(genome)
         name = (seed, "escape", attempt)
         known = dict(enumerate(firsts))  # of parameters that were appended by hand nothing is known
         first = [known.get(self.places[place], (0.0, 0.0)) for place in genome]
-        starts: dict[str, Sequence[Tensor]] = {}
+        curvature, downhill = self._curvature(genome, weights, seed)
+        starts: dict[str, Sequence[Tensor]] = {} if downhill is None else {"curvature": downhill}
         for child, sigma in enumerate(self.options.spread):
-            drawn_out = moments if child % 2 else [None] * len(genome)
-            kind = "fresh" if math.isinf(sigma) else f"noise {sigma:g}"
-            starts[f"{kind} ({child})"] = mutation.noise(weights, sigma, drawn_out, first, *name, child)
-        curvature = math.nan
-        if self._can_measure(weights):
-
-            def gradient(there: Sequence[Tensor]) -> Tensor:
-                self._run_at(zip(genome, there, strict=True))
-                return self._flat(genome)
-
-            curvature, downhill = mutation.downhill(
-                weights, self._flat(genome), gradient, self.options.products, seed
-            )
-            if downhill is not None:
-                starts["curvature"] = downhill
+            by = moments if child % 2 else unknown
+            starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, by, *name, child)
+        # at a saddle there is a way down for all weights, and no unit is at fault
+        for child, share in enumerate(self.options.redraw if not curvature < mutation.SADDLE else ()):
+            by = moments if child % 2 else unknown
+            redrawn = redraw.redrawn(weights, share, by, first, *name, "redraw", child)
+            if redrawn is not None:
+                starts[f"fresh ({child})" if share >= 1 else f"redraw {share:g} ({child})"] = redrawn
         made = tuple(self._newborn(kind, genome, start) for kind, start in starts.items())
         return made, curvature
 
@@ -122,7 +112,7 @@ class Heat:
         """A child far ahead on its parent's way, with the parent's base state; none if that stands still."""
         params = self.stage.params
         ahead = mutation.leap([there.to(p.device) for there, p in zip(origin, params, strict=True)], params)
-        return () if ahead is None else (self.stage.newborn(LEAP, ahead, heir=True),)
+        return () if ahead is None else (self.stage.newborn(LEAP, ahead),)
 
     def together(self, run: Callable[[], T]) -> T:
         """Run it; raise in all processes if it raised in one."""
@@ -157,6 +147,19 @@ class Heat:
         state = self.optimizer.state
         return mutation.second_moment(state[param], param) if param in state else None
 
+    def _curvature(
+        self, genome: Sequence[int], weights: Sequence[Tensor], seed: int
+    ) -> tuple[float, list[Tensor] | None]:
+        """Smallest eigenvalue of the Hessian as a share of the largest, and a child if it is negative."""
+        if not self._can_measure(weights):
+            return math.nan, None
+
+        def gradient(there: Sequence[Tensor]) -> Tensor:
+            self._run_at(zip(genome, there, strict=True))
+            return self._flat(genome)
+
+        return mutation.downhill(weights, self._flat(genome), gradient, self.options.products, seed)
+
     def _can_measure(self, weights: Sequence[Tensor]) -> bool:
         """Whether differences of gradients would tell anything, and a Krylov basis fits."""
         alike = len({weight.device for weight in weights}) == 1
@@ -175,4 +178,4 @@ class Heat:
         weights = list(self.stage.weights)
         for place, weight in zip(genome, start, strict=True):
             weights[place] = weight
-        return self.stage.newborn(kind, weights, heir=self.heirs)
+        return self.stage.newborn(kind, weights)

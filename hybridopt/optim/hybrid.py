@@ -119,8 +119,6 @@ class Hybrid(Optimizer):
     ) -> None:
         self._escape = None if escape is None else _own(escape, objective, buffers, process_group)
         super().__init__(params, **base_options)
-        if self._escape is not None:
-            self._escape.heirs = bool(self.state) or not base.__module__.startswith("torch.optim")
 
     @property
     def history(self) -> tuple[Attempt, ...]:

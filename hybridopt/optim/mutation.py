@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.parameter import UninitializedParameter
 
 from hybridopt.autodiff import flatten, unflatten
 from hybridopt.rng import generator
@@ -18,12 +17,10 @@ STRIDE = 20.0  # of a leap, as a multiple of the way so far
 STILL = 1e-4  # a way shorter than this, as a share of the size of the weights, leads nowhere
 ALONG = 0.3  # how far a child goes along negative curvature, as a share of the size of the weights
 CURVATURE_TOL = 1e-2
+SADDLE = -0.1  # a smallest eigenvalue below this share of the largest absolute one tells that it is one
 MOST_WEIGHTS = 1_000_000
 SECOND_MOMENTS = ("exp_avg_sq", "square_avg", "sum", "exp_inf")
 DRAWN_OUT = 10.0  # how much more than on average noise may go where second moments are small
-
-
-First = tuple[float, float]
 
 
 def scale(weight: Tensor) -> Tensor:
@@ -49,7 +46,6 @@ def noise(
     parents: Sequence[Tensor],
     sigma: float,
     moments: Sequence[Tensor | None],
-    firsts: Sequence[First],
     seed: int,
     *path: int | str,
 ) -> list[Tensor]:
@@ -60,9 +56,7 @@ def noise(
     parents : sequence of Tensor
         Not empty ones.
     sigma : float
-        Share of each tensor's `scale`; infinite for weights that keep nothing of the parent's.
-    firsts : sequence of (float, float)
-        What `first_of` told of each when the optimizer was made.
+        Share of each tensor's `scale`.
     moments : sequence of Tensor or None
         Second moments of the gradients, one a tensor. Noise is drawn out where they are small: along flat
         directions weights can go far.
@@ -70,34 +64,13 @@ def noise(
         Name of the child; the same name gives the same child.
     """
     children = []
-    for index, (parent, moment, first) in enumerate(zip(parents, moments, firsts, strict=True)):
+    for index, (parent, moment) in enumerate(zip(parents, moments, strict=True)):
         g = generator(seed, *path, index, device=parent.device)
         normal = torch.randn(parent.shape, generator=g, dtype=parent.dtype, device=parent.device)
-        if math.isinf(sigma):
-            children.append(_fresh(parent, normal, first))
-            continue
         if moment is not None:
             normal *= _flatness(moment).to(parent.dtype)
         children.append(parent.detach() + normal * (sigma * scale(parent)))
     return children
-
-
-def first_of(param: Tensor) -> First:
-    """Mean and standard deviation of a tensor's entries, to draw fresh ones by."""
-    if isinstance(param, UninitializedParameter) or not param.numel():
-        return 0.0, 0.0
-    if param.is_meta or param.layout != torch.strided:
-        return 0.0, 0.0
-    entries = param.detach().float()
-    return float(entries.mean()), float(entries.std(correction=0))
-
-
-def _fresh(parent: Tensor, normal: Tensor, first: First) -> Tensor:
-    """New weights by the first ones' mean and deviation; gains of norms are all 1 again, zero biases 0."""
-    mean, deviation = first
-    if not mean and not deviation:
-        return normal * scale(torch.zeros_like(parent))
-    return mean + deviation * normal
 
 
 def _flatness(moment: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import math
 import statistics
 from dataclasses import replace
 
+from hybridopt.optim import mutation
 from hybridopt.optim.escape import Attempt
 from hybridopt.optim.heat import Heat
 from hybridopt.optim.race import Race, Standing, after_rung, standings, winner
@@ -52,7 +53,10 @@ class Referee:
             )
             return self._booked(memory, Race(memory.steps, 0, (), (), cost=cost))
         length = self.options.calls(memory.failures)
-        origin = tuple(weight.to(self.options.device) for weight in self.heat.stage.weights)
+        plain = not curvature > mutation.SADDLE  # unknown, or a saddle: it may be long
+        origin = (
+            tuple(weight.to(self.options.device) for weight in self.heat.stage.weights) if plain else None
+        )
         return replace(memory, race=Race(memory.steps, length, self.heat.places, children, (), origin, cost))
 
     def judged(self, memory: Memory, race: Race) -> Memory:

@@ -102,9 +102,13 @@ class Stage:
             for place, (param, own) in enumerate(zip(self.params, self.weights, strict=True)):
                 param.copy_(replaced.get(place, own))
 
-    def newborn(self, kind: str, weights: Sequence[Tensor], *, heir: bool) -> Child:
-        """A child of these weights; the base state is its parent's if it is an heir, else as if just made."""
-        inner = self.inside.copy() if heir else Inner()
+    def newborn(self, kind: str, weights: Sequence[Tensor]) -> Child:
+        """A child of these weights and its parent's base state; of LBFGS' only what it was made with.
+
+        Small second moments of a stalled parent give a child a burst of long steps, which helps it away.
+        Differences of gradients along the parent's way would mislead.
+        """
+        inner = Inner() if isinstance(self.optimizer, torch.optim.LBFGS) else self.inside.copy()
         kept = tuple(weight.detach().to(self.device) for weight in weights)
         child = Child(kind, kept, inner, self.buffers.copies(self.device))
         return replace(child, start=self.distance(child))

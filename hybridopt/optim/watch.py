@@ -30,7 +30,7 @@ class Memory:
     due : bool
         Whether the next step begins with a race.
     failures : int
-        Failed attempts since the last success.
+        Failed attempts since the last success in which no child came to rest: they were too short.
     wasted : int
         Closures spent on failed attempts, and on curvature.
     firsts : tuple of (float, float)
@@ -81,7 +81,7 @@ def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
 
 def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Memory:
     """Memory after an attempt; the looks since it began, one each `every` calls, are in it already."""
-    failures = 0 if attempt.accepted else memory.failures + 1
+    failures = 0 if attempt.accepted else memory.failures + (not attempt.settled)
     return replace(
         memory,
         trace=Trace.for_conditions(options.when) if attempt.accepted else memory.trace,

@@ -11,7 +11,7 @@ from hybrid_tasks import BASES, EAGER, REJECTS, Task, quadratic, until_due
 from torch import nn
 
 from hybridopt.conditions import AllOf, NegativeCurvature, SmallGradient, Steps
-from hybridopt.optim import Escape, Hybrid, mutation
+from hybridopt.optim import Escape, Hybrid
 from hybridopt.rng import global_generators_fingerprint
 
 
@@ -35,8 +35,8 @@ def test_children_see_the_same_data_and_the_same_random_numbers():
     steps = len(seen)
     optimizer.step(closure)
     race = seen[steps:]
-    assert len(race) == 1 + 3 + 2 + 1  # the gradient, products, children, the parent
-    assert race == race[:1] * 7
+    assert len(race) == 1 + 3 + 3 + 1  # the gradient, products, children, the parent
+    assert race == race[:1] * 8
     assert race[0] not in seen[:steps]
 
 
@@ -214,30 +214,22 @@ def test_a_nan_loss_neither_wins_nor_hides_a_finite_child():
     assert (x > 0).all()
 
 
-def test_after_an_accepted_escape_the_base_begins_anew():
-    for name in BASES.keys() - {"SparseAdam", "Muon", "Adagrad"}:
-        x = nn.Parameter(torch.zeros(3, 3))
-        base = getattr(torch.optim, name)
-        optimizer = Hybrid([x], base=base, lr=1e-9, escape=EAGER)
-        while not any(a.accepted and a.child != "leap" for a in optimizer.history[-1:]):
+def test_after_an_accepted_escape_the_base_goes_on_with_its_state():
+    for name in BASES.keys() - {"SparseAdam", "Muon", "LBFGS"}:
+        x, steps = nn.Parameter(torch.zeros(3, 3)), 0
+        optimizer = Hybrid([x], base=getattr(torch.optim, name), lr=1e-9, escape=EAGER)
+        while not any(attempt.accepted for attempt in optimizer.history):
             optimizer.step(quadratic(x, optimizer))
-        fresh = base([nn.Parameter(x.detach().clone())], lr=1e-9)
-        other = fresh.param_groups[0]["params"][0]
-        fresh.step(quadratic(other, fresh))
-        mine, its = optimizer.state[x], fresh.state[other]
-        assert mine.keys() == its.keys(), name
-        calls = optimizer.history[-1].calls
-        assert mine.get("step", calls) == calls, name
-        assert mine.get("n_iter", calls) <= calls, name
+            steps += 1
+        assert optimizer.state[x].get("step", steps) == steps, name
 
 
-def test_bases_that_fill_their_state_when_made_keep_it():
-    x = nn.Parameter(torch.zeros(3))
-    optimizer = Hybrid([x], base=torch.optim.Adagrad, lr=0.01, escape=EAGER)
-    for _ in range(10):
+def test_differences_of_gradients_on_the_parents_way_are_not_handed_on():
+    x = nn.Parameter(torch.zeros(3, 3))
+    optimizer = Hybrid([x], base=torch.optim.LBFGS, lr=1e-9, escape=EAGER)
+    while not any(attempt.accepted and attempt.child != "leap" for attempt in optimizer.history[-1:]):
         optimizer.step(quadratic(x, optimizer))
-    assert any(attempt.accepted for attempt in optimizer.history)
-    assert optimizer.state[x]["step"] == 10
+    assert optimizer.state[x]["n_iter"] <= optimizer.history[-1].calls
 
 
 @pytest.mark.parametrize("steps", [300, 2000, 12000])
@@ -324,8 +316,10 @@ def test_it_gets_out_where_the_base_stays_stuck(task, steps, reached, successes)
     "options",
     [
         {"every": 0},
-        {"spread": ()},
+        {"redraw": (0.0,)},
+        {"redraw": (1.5,)},
         {"spread": (0.0,)},
+        {"spread": (math.inf,)},
         {"spread": (math.nan,)},
         {"margin": -1.0},
         {"share": 0.0},
@@ -435,17 +429,3 @@ def test_no_copy_of_the_parameters_is_kept_outside_of_escapes():
     known = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     assert all(id(tensor) in known for tensor in held)
     assert optimizer._escape.memory.race is None
-
-
-def test_a_fresh_child_is_drawn_as_the_first_weights_were():
-    model = nn.Sequential(nn.Linear(400, 300, bias=False), nn.LayerNorm(300))
-    optimizer = Hybrid(model.parameters(), base=torch.optim.SGD, lr=0.0, escape=Escape(seed=0))
-    with torch.no_grad():
-        for param in model.parameters():
-            param.add_(100.0)
-    params = list(model.parameters())
-    firsts = optimizer._escape.memory.firsts
-    weight, gain, bias = mutation.noise(params, math.inf, [None] * 3, firsts, 0)
-    assert weight.std().item() == pytest.approx((1 / 3 / 400) ** 0.5, rel=0.02)
-    assert torch.equal(gain, torch.ones(300))
-    assert bias.std() < 0.2

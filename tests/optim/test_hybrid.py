@@ -125,7 +125,7 @@ def test_hooks_fire_once_a_step_also_when_the_base_was_used_before():
     ("name", "every"), [("AdamW", 1), ("AdamW", 3), ("SGD", 1), ("Adagrad", 1), ("LBFGS", 1)]
 )
 def test_run_resumed_in_the_middle_of_an_escape_equals_uninterrupted_run(name, every, way):
-    limits = {"margin": 0.0, "z": 0.0, "length": 8, "longest": 2, "share": math.inf}
+    limits = {"margin": 0.0, "z": 0.0, "length": 6, "longest": 2, "share": math.inf}
     escape = Escape(when=Stalled(1, rtol=0.5), every=every, **limits)
 
     def steps(task, optimizer, span, states=None):

@@ -54,7 +54,7 @@ def regression(make):
 
 def test_a_base_that_returns_a_later_loss_is_compared_by_the_first():
     escape = Escape(
-        when=Steps(1), every=1, spread=(1e-6,), length=16, longest=1, share=math.inf, products=0
+        when=Steps(1), every=1, redraw=(), spread=(1e-6,), length=16, longest=1, share=math.inf, products=0
     )  # a child like its parent
     _, optimizer, closure = regression(
         lambda model: Hybrid(model.parameters(), base=SecondLoss, escape=escape)

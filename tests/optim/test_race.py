@@ -115,8 +115,13 @@ def test_a_child_that_is_to_overtake_gets_more_time_but_not_for_ever():
 
 @pytest.mark.parametrize("failures", [0, 3, 40])
 def test_a_race_costs_what_its_price_says_and_grows_up_to_a_limit(failures):
-    escape = Escape(length=64, longest=4, spread=(0.3, 1.0, math.inf), products=6)
+    escape = Escape(length=64, longest=4, redraw=(0.1, 1.0), spread=(1.0,), products=6)
     calls = escape.calls(failures)
     assert calls == {0: 64, 3: 256, 40: 256}[failures]
     # 1 gradient, 6 products, 4 children, then 2 and a leap, then 2
     assert escape.price(failures) == 7 + calls // 4 * 4 + calls // 4 * 3 + calls // 2 * 2
+
+
+def test_an_escape_without_children_is_refused():
+    with pytest.raises(ValueError, match="no children"):
+        Escape(redraw=(), spread=(), products=0)
