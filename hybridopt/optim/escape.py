@@ -20,10 +20,11 @@ class Escape:
     Parameters
     ----------
     when : Condition
-        Looked at every `every` steps, on a trace of the mean loss of these steps, since the start or
-        the last accepted escape. By default a `Plateau`.
+        Asked at each look, on a trace of mean losses since the start or the last accepted escape. By default
+        a `Plateau`.
     every : int, optional
-        Steps between two looks: 5 by default; 30 with `objective=`, which is evaluated once for each.
+        Steps that each of these is the mean of, and from one look to the next. By default means of 5, and a
+        look at every second one; with `objective=`, which is evaluated once for each look, 30.
     redraw : tuple of float
         One child a number: this share of its hidden units, at least one, is drawn anew with what they read
         and what is read from them (`hybridopt.optim.redraw`); 1 for all weights. Every second child,

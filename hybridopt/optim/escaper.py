@@ -33,6 +33,7 @@ from hybridopt.optim.stage import Stage, loss_number, params_of
 from hybridopt.optim.watch import Memory, begin, finite, looked, may_try, wants
 
 CLOSURE_EVERY = 5
+MEANS = 2  # of so many losses at each look, which costs more than they
 OBJECTIVE_EVERY = 30
 logger = logging.getLogger(__name__)
 
@@ -116,9 +117,11 @@ class Escaper:
         else:
             self.say_once(f"the closure returned a {type(loss).__name__}; let it return the loss, one number")
             return loss
-        if len(self._losses) >= self._every:
+        every = self._every
+        if len(self._losses) >= (self.options.every or every * MEANS):
             losses = [finite(self._sign * float(each)) for each in self._losses]
-            self._look(optimizer, statistics.fmean(losses), len(losses))
+            means = [statistics.fmean(losses[k : k + every]) for k in range(0, len(losses), every)]
+            self._look(optimizer, means, every)
         return loss
 
     def step_alone(self, optimizer: Any, closure: Closure | None = None) -> Any:
@@ -140,7 +143,7 @@ class Escaper:
         finally:
             stage.restore()
         answer = source.base_step(optimizer)
-        self._look(optimizer, loss_number(value, self._sign), self._waited + 1)
+        self._look(optimizer, [loss_number(value, self._sign)], self._waited + 1)
         return answer
 
     def say_once(self, why: str) -> None:
@@ -173,23 +176,23 @@ class Escaper:
         # an objective speaks of the model that a copy has left, and few can be pickled
         return {**vars(self), "objective": None}
 
-    def _look(self, optimizer: Any, mean: float, steps: int) -> None:
-        """Ask the condition whether the next step is to begin a race."""
+    def _look(self, optimizer: Any, means: list[float], steps: int) -> None:
+        """Ask the condition whether the next step is to begin a race, by mean losses of so many steps."""
         self._losses, self._waited = [], 0
         if self._differentiable:
             self.say_once("differentiable=True, and a jump can't be differentiated")
             return
         trace = self.memory.trace
         norm = _grad_norm(optimizer) if trace.reads_gradient else math.nan
-        mean, norm = self.ranks.means([mean, norm], optimizer)
-        self.memory = looked(self.memory, mean, steps, norm)
+        *means, norm = self.ranks.means([*means, norm], optimizer)
+        self.memory = looked(self.memory, means, steps, norm)
         # what reads curvature can only be asked when that was measured, by the next closure
         if may_try(self.memory, self.options) and (trace.reads_curvature or wants(self.memory, self.options)):
             self.memory = replace(self.memory, due=True)
 
     @property
     def _every(self) -> int:
-        """Steps between two looks; one at an objective costs a forward pass."""
+        """Steps that a value of the trace is the mean of; a look at an objective costs a forward pass."""
         return self.options.every or (OBJECTIVE_EVERY if self.objective is not None else CLOSURE_EVERY)
 
     def _race(self, optimizer: Any, source: Source) -> Any:

@@ -82,8 +82,8 @@ class Referee:
         """Memory whose trace goes on while the parent races."""
         if race.calls % self.every:
             return memory
-        (mean,) = self.ranks.means([statistics.fmean(race.parent[-self.every :])], self.heat.optimizer)
-        return looked(memory, mean, self.every, math.nan)
+        means = self.ranks.means([statistics.fmean(race.parent[-self.every :])], self.heat.optimizer)
+        return looked(memory, means, self.every, math.nan)
 
     def _averaged(self, race: Race) -> Race:
         """Race with losses that are the same in all processes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hybridopt.conditions import Trace
@@ -74,9 +75,12 @@ def wants(memory: Memory, options: Escape) -> bool:
     return bool(options.when(memory.trace))
 
 
-def looked(memory: Memory, mean: float, steps: int, grad_norm: float) -> Memory:
-    """Memory after a look at the mean loss of so many steps."""
-    return replace(memory, trace=memory.trace.longer(mean, steps, grad_norm), steps=memory.steps + steps)
+def looked(memory: Memory, means: Sequence[float], steps: int, grad_norm: float) -> Memory:
+    """Memory after a look at mean losses of so many steps each, and at the gradient now."""
+    trace = memory.trace
+    for mean in means:
+        trace = trace.longer(mean, steps, grad_norm)
+    return replace(memory, trace=trace, steps=memory.steps + steps * len(means))
 
 
 def booked(memory: Memory, options: Escape, attempt: Attempt, every: int) -> Memory:
