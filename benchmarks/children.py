@@ -1,6 +1,6 @@
 """Which children free a training that is stuck: the measurements behind the defaults of `Escape`.
 
-    OMP_NUM_THREADS=1 python benchmarks/children.py                     # five minutes
+    OMP_NUM_THREADS=1 python benchmarks/children.py                     # ten minutes
     OMP_NUM_THREADS=1 python benchmarks/children.py --tasks xor --seeds 5
 
 The base alone trains for the whole budget of a task of `stuck.py`. From where it is stuck then, above the
