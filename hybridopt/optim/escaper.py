@@ -60,6 +60,7 @@ class Escaper:
         self.objective = objective
         self.memory = begin(seed, options)
         self._losses: list[float | Tensor] = []  # since the last look
+        self._enough = options.every or MEANS * CLOSURE_EVERY  # of them
         self._waited = 0  # steps by the objective since then
         self._sign = 1.0  # -1 where the base maximises
         self._differentiable = False
@@ -117,9 +118,8 @@ class Escaper:
         else:
             self.say_once(f"the closure returned a {type(loss).__name__}; let it return the loss, one number")
             return loss
-        every = self._every
-        if len(self._losses) >= (self.options.every or every * MEANS):
-            losses = [finite(self._sign * float(each)) for each in self._losses]
+        if len(self._losses) >= self._enough:
+            losses, every = [finite(self._sign * float(each)) for each in self._losses], self._every
             means = [statistics.fmean(losses[k : k + every]) for k in range(0, len(losses), every)]
             self._look(optimizer, means, every)
         return loss
