@@ -75,6 +75,22 @@ def add(minima: Minima, x: Tensor, value: Tensor, width: Tensor) -> Minima:
     return _sorted(Minima(*(torch.cat([a, b]) for a, b in zip(_parts(minima), _parts(found), strict=True))))
 
 
+def united(minima: Minima, others: Minima, width: Tensor) -> Minima:
+    """Minima with those of another search that are new or lower; known ones are not counted again.
+
+    Parameters
+    ----------
+    minima, others : Minima
+    width : Tensor, shape (dim,)
+        Unit of distance of every coordinate, above 0.
+    """
+    if not minima.x.shape[0] or not others.x.shape[0]:
+        return others if not minima.x.shape[0] else minima
+    place, distance = nearest(minima, others.x, width)
+    new = (distance > NEAR) | (others.value < minima.value[place])
+    return add(minima, others.x[new], others.value[new], width)
+
+
 def duplicates(x: Tensor, width: Tensor) -> Tensor:
     """Rows (rows, dim) that are near to one that stands before; bool, (rows,)."""
     apart = ((x[None] - x[:, None]).abs() / width).amax(2)

@@ -22,9 +22,9 @@ from hybridopt.core import Evaluation, Optimizer, Query, State, Traits
 from hybridopt.evolution.cmaes import bipop_cmaes
 from hybridopt.evolution.differential import SHADE
 from hybridopt.gradient.quasi_newton import FAILED
-from hybridopt.hybrid.basin_hopping import BasinHopping
+from hybridopt.hybrid.basin_hopping import BasinHopping, BasinHoppingState
 from hybridopt.hybrid.funnel import Funnel
-from hybridopt.hybrid.minima import Minima
+from hybridopt.hybrid.minima import Minima, united
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
 from hybridopt.hybrid.searches import Known, Searches, SearchingState, foresight, idle
@@ -61,7 +61,7 @@ class PortfolioState(State):
     turn : str
         The arm that asks next; "repeat" looks for noise, "probe" and "axes" are those of separable functions.
     known : Known, optional
-        Where local searches ended, of all arms that keep `Searches`.
+        Where local searches ended, of all arms that keep `Searches`, and the minima that hopping found.
     start, slope : Tensor, shape (dim,)
         The first point with a gradient, and that.
     noisy : bool, optional
@@ -188,7 +188,7 @@ class Portfolio:
         if arm.searching if hasattr(arm, "searching") else books.cost < SHORTEST * period:
             return state
         searches = _searches(arm)
-        known = state.known if searches is None else searches.known
+        known = _learnt(state.known, arm) if searches is None else searches.known
         return self._turned(replace(state, known=known, books=books.closed(name, period)))
 
     def _turned(self, state: PortfolioState) -> PortfolioState:
@@ -258,6 +258,13 @@ class Portfolio:
 def _searches(arm: State) -> Searches | None:
     """The local searches of an arm that keeps such."""
     return arm.searches if isinstance(arm, SearchingState) else None
+
+
+def _learnt(known: Known | None, arm: State) -> Known | None:
+    """What is known, with the minima that an arm without `Searches` found."""
+    if known is None or not isinstance(arm, BasinHoppingState):
+        return known
+    return replace(known, minima=united(known.minima, arm.minima, arm.width))
 
 
 def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:

@@ -1,5 +1,7 @@
 """Multi-start, the search along axes, and the portfolio of all."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -165,6 +167,26 @@ def test_what_one_arm_finds_is_known_to_the_next():
     first = next(s for s in walk if s.turn == "funnel")
     assert len(first.known.origins) >= 6
     assert torch.equal(first.arms["funnel"].searches.known.ends, first.known.ends)
+
+
+def tilted(x):
+    """Rastrigin's function with valleys five times as long as wide."""
+    return rastrigin(x * torch.tensor([1.0, 0.2, 0.5], dtype=x.dtype))
+
+
+def test_what_hopping_finds_is_known_to_all():
+    walk = list(zip(range(1000), states(Portfolio(), turned(tilted, 3), [-5.0] * 3, [4.0] * 3), strict=False))
+    told = [
+        after
+        for (_, before), (_, after) in itertools.pairwise(walk)
+        if before.turn == "hopping" != after.turn and before.arms["hopping"].minima.x.shape[0]
+    ]
+    assert told
+    for state in told:
+        found = state.arms["hopping"].minima
+        apart = ((found.x[:, None] - state.known.minima.x).abs() / 9).amax(2).amin(1)
+        assert apart.max() <= 2e-3
+        assert state.known.minima.value[0] <= found.value[0]
 
 
 def test_the_result_tells_minima_and_what_each_arm_cost_and_gained():
