@@ -11,7 +11,7 @@ expressed in product form", J. Inst. Math. Appl. 11, 1973.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -183,6 +183,45 @@ class BFGS:
             Their new starts; projected onto the box.
         """
         return quasi_newton.restarted(_MEMORY, state, rows, x)
+
+
+def informed(state: QuasiNewtonState, factor: Tensor) -> QuasiNewtonState:
+    """The state of rows that have not begun, which take the inverse Hessian F F' to begin with.
+
+    It counts as one step that they have learnt from. A row that it leads nowhere forgets it, as any other.
+
+    Parameters
+    ----------
+    state : QuasiNewtonState
+        As `BFGS.init` makes it.
+    factor : Tensor, shape (dim, dim)
+        F, for instance of a search that ended nearby.
+    """
+    memory = state.running.memory
+    memory = replace(memory, factor=factor.expand_as(memory.factor).contiguous())
+    pairs = torch.ones_like(state.running.pairs)
+    return replace(state, running=replace(state.running, memory=memory, pairs=pairs))
+
+
+def lent(before: QuasiNewtonState, after: QuasiNewtonState) -> Tensor:
+    """Factors F of inverse Hessians F F' of the searches that have ended, or forgotten them, in between.
+
+    Parameters
+    ----------
+    before, after : QuasiNewtonState
+        The same rows before and after a step.
+
+    Returns
+    -------
+    Tensor, shape (count, dim, dim)
+        Of those that have learnt from as many steps as there are variables; none of limited memory.
+    """
+    running, dim = before.running, after.x.shape[1]
+    learnt = running.pairs >= dim
+    if not isinstance(running.memory, Factor) or not bool(learnt.any()):
+        return after.x.new_empty(0, dim, dim)
+    pairs = torch.zeros_like(after.status).index_copy(0, after.running.rows, after.running.pairs)
+    return running.memory.factor[learnt & (pairs[running.rows] == 0)]
 
 
 _MEMORY = FactorMemory()

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
+from hybridopt.gradient.bfgs import informed, lent
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.judge import arriving, believed, hopeless, promised
@@ -67,6 +68,9 @@ class BasinHoppingState(State):
     best_x : Tensor, shape (dim,)
         The best point so far.
     best_value : Tensor, shape ()
+    factor : Tensor of shape (dim, dim), optional
+        Of the inverse Hessian of the search that ended last: the next ones begin with it. None where members
+        begin anew.
     """
 
     members: Tensor
@@ -80,6 +84,7 @@ class BasinHoppingState(State):
     minima: Minima
     best_x: Tensor
     best_value: Tensor
+    factor: Tensor | None = None
 
     @property
     def searching(self) -> bool:
@@ -182,11 +187,14 @@ class BasinHopping:
         return quasi_newton(state.x.shape[1]).ask(state.search)
 
     def tell(self, state: BasinHoppingState, evaluation: Evaluation) -> BasinHoppingState:
-        search = quasi_newton(state.x.shape[1]).tell(state.search, evaluation)
-        ran = state.search.running.rows
+        before, ran = state.search, state.search.running.rows
+        search = quasi_newton(state.x.shape[1]).tell(before, evaluation)
         best_x, best_value = best_of(evaluation, state.best_x, state.best_value)
         state = replace(state, step=state.step + 1, search=search, best_x=best_x, best_value=best_value)
         state = _ended(state, ran, self.ftol)
+        factors = lent(before, state.search)
+        if factors.shape[0]:
+            state = replace(state, factor=factors[-1])
         if not state.search.running.rows.shape[0]:
             state = self._begun(_adapted(state))
         return _shown(state)
@@ -202,8 +210,10 @@ class BasinHopping:
             starts = fill(state.members[:1], count, state.lower, state.upper, seed)[1:]
             hops = torch.zeros_like(state.hops)
             unknown = torch.full_like(state.heights, torch.inf)
-            state = replace(state, members=starts, heights=unknown, idle=0, reach=self.reach)
+            state = replace(state, members=starts, heights=unknown, idle=0, reach=self.reach, factor=None)
         search = quasi_newton(starts.shape[1]).init(starts, state.lower, state.upper, seed=seed)
+        if state.factor is not None:
+            search = informed(search, state.factor)
         return replace(state, search=search, hops=hops)
 
     def _starts(self, state: BasinHoppingState, seed: int) -> tuple[Tensor, Tensor]:

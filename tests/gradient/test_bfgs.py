@@ -9,7 +9,7 @@ import hybridopt
 from hybridopt import BFGS, LBFGS, problems
 from hybridopt.core import Evaluation
 from hybridopt.evaluate import Evaluator
-from hybridopt.gradient.bfgs import FactorMemory
+from hybridopt.gradient.bfgs import FactorMemory, informed, lent
 from hybridopt.gradient.lbfgs import PairsMemory
 from hybridopt.gradient.quasi_newton import CONVERGED, FAILED, RUNNING, SETTLED, STALLED, Step
 from hybridopt.objectives.function import TorchObjective
@@ -92,6 +92,47 @@ def test_bfgs_solves_what_is_badly_conditioned_in_a_fraction_of_l_bfgs_b_s_evalu
     assert (state.status == CONVERGED).all()
     assert state.value.max() < 1e-12
     assert state.cost.double().mean() < 0.5 * 2 * np.mean([result.nfev for result in theirs])
+
+
+def informed_run(fun, x, factor):
+    """The state when every row, told an inverse Hessian to begin with, has ended."""
+    evaluate, optimizer = evaluator(fun, *free(x.shape[1])), BFGS()
+    state = informed(optimizer.init(x, *free(x.shape[1]), seed=0), factor)
+    while len(state.running.rows):
+        state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    return state
+
+
+def test_bfgs_that_is_told_the_inverse_hessian_of_a_quadratic_takes_newtons_step():
+    fun, minimum, hessian = quadratic(6, 1e4)
+    factor = torch.linalg.cholesky(torch.linalg.inv(hessian))
+    state = informed_run(fun, minimum + starts(3, 6), factor)
+    assert (state.x - minimum).abs().max() < 1e-6
+    plain = run(BFGS(), fun, minimum + starts(3, 6))
+    assert (state.cost < 0.5 * plain.cost).all()
+
+
+def lent_by(method, fun, x):
+    """Factors that searches lend."""
+    evaluate = evaluator(fun, *free(x.shape[1]))
+    state, found = method.init(x, *free(x.shape[1]), seed=0), []
+    while len(state.running.rows):
+        before, state = state, method.tell(state, evaluate(method.ask(state)))
+        found.append(lent(before, state))
+    return torch.cat(found)
+
+
+def test_searches_lend_the_inverse_hessian_they_end_with_and_limited_memory_none():
+    fun, minimum, hessian = quadratic(4, 10)
+    found = lent_by(BFGS(), fun, minimum + starts(2, 4))
+    assert found.shape == (2, 4, 4)
+    assert (found @ found.mT @ hessian - torch.eye(4, **F64)).abs().max() < 0.1
+    assert lent_by(LBFGS(), fun, minimum + starts(2, 4)).shape == (0, 4, 4)
+
+
+def test_an_inverse_hessian_that_leads_nowhere_is_forgotten():
+    state = informed_run(rosenbrock, starts(3, 2), 1e8 * torch.eye(2, **F64))
+    assert (state.x - 1).abs().max() < 1e-6
 
 
 def test_bfgs_ends_on_a_quadratic_after_a_few_steps_a_dimension():

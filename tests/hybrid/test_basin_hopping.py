@@ -181,3 +181,18 @@ def test_of_20_runs_on_rastrigin_turned_or_not_18_find_the_lowest_minimum(name):
 def test_wrong_options_say_what_was_expected(options, error, message):
     with pytest.raises(error, match=message):
         BasinHopping(**options)
+
+
+def test_searches_begin_with_the_inverse_hessian_of_the_one_before_until_all_begin_anew():
+    method = BasinHopping(population_size=1, patience=3)
+    states = walk(method, lambda x: rastrigin(x * torch.tensor([1.0, 0.3])), 2, 600)
+    begins = [state for state in states if state.generation and not state.search.step]
+    told = [state.factor is not None for state in begins]
+    assert any(told)
+    for state in begins:
+        pairs = int(state.search.running.pairs[0])
+        assert pairs == (state.factor is not None)
+        if pairs:
+            assert torch.equal(state.search.running.memory.factor[0], state.factor)
+        if state.heights.isinf().all():
+            assert state.factor is None

@@ -7,6 +7,7 @@ import torch
 
 import hybridopt
 from hybridopt import MultiStart, Portfolio, problems
+from hybridopt.checkpoint import load, save
 from hybridopt.conditions import Trace
 from hybridopt.core import Evaluation
 from hybridopt.evaluate import Evaluator
@@ -187,6 +188,23 @@ def test_what_hopping_finds_is_known_to_all():
         apart = ((found.x[:, None] - state.known.minima.x).abs() / 9).amax(2).amin(1)
         assert apart.max() <= 2e-3
         assert state.known.minima.value[0] <= found.value[0]
+
+
+def test_a_portfolio_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path):
+    lower, upper = torch.full((3,), -5.0, dtype=torch.float64), torch.full((3,), 4.0, dtype=torch.float64)
+    fun, optimizer = turned(tilted, 3), Portfolio()
+    evaluate = Evaluator(TorchObjective(fun, (), True, None), lower, upper, seed=0)
+    state = optimizer.init(torch.ones(1, 3, dtype=torch.float64), lower, upper, seed=0)
+    while state.step < 1000 and state.arms["hopping"].factor is None:
+        state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    assert state.arms["hopping"].factor is not None
+    save(tmp_path / "run", state)
+    resumed = load(tmp_path / "run")
+    for _ in range(200):
+        assert torch.equal(optimizer.ask(resumed).x, optimizer.ask(state).x)
+        state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+        resumed = optimizer.tell(resumed, evaluate(optimizer.ask(resumed)))
+    assert torch.equal(resumed.arms["hopping"].factor, state.arms["hopping"].factor)
 
 
 def test_the_result_tells_minima_and_what_each_arm_cost_and_gained():
