@@ -199,6 +199,27 @@ class BasinHopping:
             state = self._begun(_adapted(state))
         return _shown(state)
 
+    def joined(self, state: BasinHoppingState, x: Tensor) -> BasinHoppingState:
+        """The state in which a point takes the place of the worst member; pure, like `tell`.
+
+        Parameters
+        ----------
+        state : BasinHoppingState
+            Between generations: not `searching`.
+        x : Tensor, shape (1, dim)
+            A search begins there.
+        """
+        row = state.heights.argmax()[None]
+        joined = replace(
+            state,
+            members=state.members.index_copy(0, row, x),
+            heights=state.heights.index_fill(0, row, torch.inf),
+            search=quasi_newton(x.shape[1]).restart(state.search, row, x),
+            hops=state.hops.index_fill(0, row, False),
+            idle=0,
+        )
+        return _shown(joined)
+
     def _begun(self, state: BasinHoppingState) -> BasinHoppingState:
         """The state in which children have won their places, and the next generation of searches begins."""
         state = _replaced(replace(state, generation=state.generation + 1))

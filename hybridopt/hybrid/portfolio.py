@@ -5,8 +5,9 @@ noise, and one gradient tells whether the function falls apart along the axes; i
 few more local searches tell what is worth a try: where the values at which they began foretell those at which
 they ended, a value is a cheap look at a whole search, and evolution and the trend of the minima are believed
 in; where not, only more searches find out. From then on every arm, a method that could run alone, is paid for
-what it finds (`payment`), and what local searches find is known to all that search locally. A turn ends where
-an arm can rest: local searches at their end, evolution after some generations.
+what it finds (`payment`), what local searches find is known to all that search locally, and hopping goes on
+from the best point of all. A turn ends where an arm can rest: local searches at their end, evolution after
+some generations.
 """
 
 from __future__ import annotations
@@ -197,13 +198,15 @@ class Portfolio:
         if turn in (AXES, PROBE, REPEAT):
             part = state.axes if turn == AXES else state
             return replace(state, turn=turn, x=part.x, value=part.value)
-        arm, known = state.arms[turn], state.known
+        arm, optimizer, known = state.arms[turn], dict(self.arms)[turn], state.known
         searches = _searches(arm)
         if known is not None and searches is not None:
             arm = replace(arm, searches=replace(searches, known=known))
         elif known is not None and known.minima.x.shape[0] and self._begins_at_minima(state, turn):
             seed = child_seed(state.seed, turn)
-            arm = dict(self.arms)[turn].init(known.minima.x, state.lower, state.upper, seed=seed)
+            arm = optimizer.init(known.minima.x, state.lower, state.upper, seed=seed)
+        elif isinstance(optimizer, BasinHopping):
+            arm = _led(optimizer, arm, state)
         return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
 
     def _begins_at_minima(self, state: PortfolioState, turn: str) -> bool:
@@ -265,6 +268,15 @@ def _learnt(known: Known | None, arm: State) -> Known | None:
     if known is None or not isinstance(arm, BasinHoppingState):
         return known
     return replace(known, minima=united(known.minima, arm.minima, arm.width))
+
+
+def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -> BasinHoppingState:
+    """Hopping that goes on from the best point of another arm where that is better than its own."""
+    found: list[Any] = [*state.arms.values(), *([] if state.known is None else [state.known.minima])]
+    x, value = torch.cat([part.x for part in found]), torch.cat([part.value for part in found])
+    best = value.argmin()
+    better = arm.best_value - value[best] > hopping.ftol * value[best].abs().clamp_min(1.0)
+    return hopping.joined(arm, x[best][None]) if bool(better) else arm
 
 
 def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:

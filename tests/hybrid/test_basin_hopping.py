@@ -10,7 +10,7 @@ from scipy.optimize import minimize as scipy_minimize
 import hybridopt
 from hybridopt import BasinHopping, problems
 from hybridopt.conditions import Trace
-from hybridopt.core import best_rows
+from hybridopt.core import Evaluation, best_rows
 from hybridopt.evaluate import Evaluator
 from hybridopt.hybrid.basin_hopping import _recombined, _rivals
 from hybridopt.hybrid.minima import duplicates
@@ -196,3 +196,18 @@ def test_searches_begin_with_the_inverse_hessian_of_the_one_before_until_all_beg
             assert torch.equal(state.search.running.memory.factor[0], state.factor)
         if state.heights.isinf().all():
             assert state.factor is None
+
+
+def test_a_point_that_joins_takes_the_place_of_the_worst_member():
+    method = BasinHopping(population_size=3)
+    state = next(s for s in walk(method, rastrigin, 2, 400) if s.generation == 2)
+    worst, point = int(state.heights.argmax()), torch.tensor([[0.9, 0.1]], dtype=torch.float64)
+    joined = method.joined(state, point)
+    others = [row for row in range(3) if row != worst]
+    assert torch.equal(method.ask(joined).x, torch.cat([method.ask(state).x[others], point]))
+    assert torch.equal(joined.heights[others], state.heights[others])
+    while joined.generation == 2:
+        query = method.ask(joined)
+        grad = torch.func.grad(lambda x: rastrigin(x).sum())(query.x)
+        joined = method.tell(joined, Evaluation(query.x, rastrigin(query.x), grad))
+    assert joined.members[worst].tolist() == pytest.approx([0.995, 0.0], abs=1e-3)

@@ -190,6 +190,21 @@ def test_what_hopping_finds_is_known_to_all():
         assert state.known.minima.value[0] <= found.value[0]
 
 
+def test_hopping_goes_on_from_what_another_arm_found():
+    fun = turned(rastrigin, 5)
+    walk = states(Portfolio(), fun, [-5.0] * 5, [4.0] * 5)
+    led = 0
+    for before, after in itertools.pairwise(s for _, s in zip(range(1500), walk, strict=False)):
+        if after.turn != "hopping" or before.turn == "hopping" or not after.books.accounts["hopping"].turns:
+            continue
+        others = [s.value.min() for name, s in after.arms.items() if name != "hopping"]
+        best = min(*others, after.known.minima.value[0])
+        if best < before.arms["hopping"].best_value - 1e-3:
+            led += 1
+            assert fun(Portfolio().ask(after).x).tolist() == pytest.approx([float(best)])
+    assert led
+
+
 def test_a_portfolio_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path):
     lower, upper = torch.full((3,), -5.0, dtype=torch.float64), torch.full((3,), 4.0, dtype=torch.float64)
     fun, optimizer = turned(tilted, 3), Portfolio()
