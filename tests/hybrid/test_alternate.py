@@ -39,6 +39,7 @@ def count_within(tolerance, name, method, budget, **options):
     return sum(reaches(make(name, seed=seed, **options), tolerance, method, budget, seed) for seed in SEEDS)
 
 
+@pytest.mark.slow
 def test_rastrigin_in_ten_dimensions_is_solved_by_alternation_and_by_neither_part():
     evolution = GeneticAlgorithm(population_size=50)
     roughly_down = AllOf(Steps(25), Stalled(4, rtol=0.01))
