@@ -13,86 +13,93 @@ from __future__ import annotations
 import argparse
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from stuck_tasks import TASKS
 from torch import Tensor
-from torch_tasks import Trainee, Training, spend, steps
+from torch_tasks import Trainee, Training, spend
 
 from hybridopt.optim import mutation, redraw
 
 MARKS = (100, 200, 400, 800)  # steps
 EACH = 2  # children of a kind of each stuck training
-Stuck = tuple[Trainee, torch.optim.Optimizer, list[Tensor], list[redraw.First]]
-Kind = Callable[[list[Tensor], list[Tensor | None], list[redraw.First], int], Sequence[Tensor] | None]
 
 
-def redrawn(share: float, *, by_moments: bool = False) -> Kind:
-    """Children with a share of the hidden units drawn anew."""
+@dataclass(frozen=True, eq=False)
+class Stuck:
+    """A training by the base that ended above the threshold.
 
-    def make(
-        weights: list[Tensor], moments: list[Tensor | None], firsts: list[redraw.First], seed: int
-    ) -> Sequence[Tensor] | None:
-        known = moments if by_moments else [None] * len(weights)
-        return redraw.redrawn(weights, share, known, firsts, seed, "child")
+    Attributes
+    ----------
+    seed : int
+    trainee : Trainee
+    base : torch.optim.Optimizer
+    weights : list of Tensor
+    moments : list of Tensor or None
+        Second moments of the gradients.
+    firsts : list of (float, float)
+        What `redraw.first_of` told of the first weights.
+    """
 
-    return make
+    seed: int
+    trainee: Trainee
+    base: torch.optim.Optimizer
+    weights: list[Tensor]
+    moments: list[Tensor | None]
+    firsts: list[redraw.First]
 
 
-def noise(sigma: float) -> Kind:
-    """Children by Gaussian noise."""
-
-    def make(
-        weights: list[Tensor], moments: list[Tensor | None], firsts: list[redraw.First], seed: int
-    ) -> Sequence[Tensor]:
-        return mutation.noise(weights, sigma, [None] * len(weights), seed, "child")
-
-    return make
+def redrawn(training: Stuck, seed: int, *, share: float, by_moments: bool = False) -> list[Tensor] | None:
+    """A child with a share of the hidden units drawn anew."""
+    moments = training.moments if by_moments else [None] * len(training.weights)
+    return redraw.redrawn(training.weights, share, moments, training.firsts, seed, "child")
 
 
-KINDS: dict[str, Kind] = {
-    "noise 0.1": noise(0.1),
-    "noise 0.3": noise(0.3),
-    "noise 1": noise(1.0),
-    "fresh": redrawn(1.0),
-    "redraw 0.1": redrawn(0.1),
-    "redraw 0.1 by moments": redrawn(0.1, by_moments=True),
-    "redraw 0.3": redrawn(0.3),
-    "redraw 0.6": redrawn(0.6),
+def noise(training: Stuck, seed: int, *, sigma: float) -> list[Tensor]:
+    """A child by Gaussian noise."""
+    return mutation.noise(training.weights, sigma, [None] * len(training.weights), seed, "child")
+
+
+KINDS: dict[str, Callable[[Stuck, int], Sequence[Tensor] | None]] = {
+    "noise 0.1": partial(noise, sigma=0.1),
+    "noise 0.3": partial(noise, sigma=0.3),
+    "noise 1": partial(noise, sigma=1.0),
+    "fresh": partial(redrawn, share=1.0),
+    "redraw 0.1": partial(redrawn, share=0.1),
+    "redraw 0.1 by moments": partial(redrawn, share=0.1, by_moments=True),
+    "redraw 0.3": partial(redrawn, share=0.3),
+    "redraw 0.6": partial(redrawn, share=0.6),
 }
 
 
-def stuck(task: Training, seeds: int) -> Iterator[tuple[int, Stuck]]:
-    """Trainings by the base that end above the threshold, with their seeds."""
+def stuck(task: Training, seeds: int) -> Iterator[Stuck]:
+    """Trainings that end above the threshold."""
     for seed in range(seeds):
         trainee = task.begin(seed)
         params = list(trainee.model.parameters())
         firsts = [redraw.first_of(param) for param in params]
-        optimizer = task.optimizer(trainee)
-        if spend(trainee, optimizer, task.budget)["final"] > task.threshold:
-            yield seed, (trainee, optimizer, [param.detach().clone() for param in params], firsts)
+        base = task.optimizer(trainee)
+        if spend(trainee, base, task.budget)["final"] > task.threshold:
+            weights = [param.detach().clone() for param in params]
+            moments = [mutation.second_moment(base.state[param], param) for param in params]
+            yield Stuck(seed, trainee, base, weights, moments, firsts)
 
 
-def freed(task: Training, training: Stuck, kind: Kind, seed: int, *, heir: bool) -> list[bool] | None:
-    """Whether a child is below the threshold after so many steps; None if there is no such child."""
-    trainee, base, weights, firsts = training
-    params = list(trainee.model.parameters())
-    moments = [mutation.second_moment(base.state[param], param) for param in params]
-    child = kind(weights, moments, firsts, seed)
-    if child is None:
-        return None
+def freed(task: Training, training: Stuck, child: Sequence[Tensor], *, heir: bool) -> list[bool]:
+    """Whether a child is, or was, below the threshold after so many steps."""
+    trainee = training.trainee
     with torch.no_grad():
-        for param, weight in zip(params, child, strict=True):
+        for param, weight in zip(trainee.model.parameters(), child, strict=True):
             param.copy_(weight)
     optimizer = task.optimizer(trainee)
     if heir:
-        optimizer.load_state_dict(copy.deepcopy(base.state_dict()))
-    trainee.cost, below = 0, []
+        optimizer.load_state_dict(copy.deepcopy(training.base.state_dict()))
+    trainee.cost = 0
+    below: list[bool] = []
     for mark in MARKS:
-        if not any(below):
-            for _ in steps(trainee, optimizer, mark):
-                pass
-        below.append(trainee.final() <= task.threshold)
+        below.append(any(below) or spend(trainee, optimizer, mark)["final"] <= task.threshold)
     return below
 
 
@@ -103,17 +110,17 @@ def report(task: Training, seeds: int) -> None:
         f"{task.name}: {len(trainings)} of {seeds} trainings are stuck; of {EACH} children of each are free"
     )
     for name, kind in KINDS.items():
-        for heir in (True, False):
-            found = [
-                freed(task, training, kind, EACH * seed + each, heir=heir)
-                for seed, training in trainings
-                for each in range(EACH)
-            ]
-            rows = torch.tensor([below for below in found if below is not None], dtype=torch.float64)
-            if len(rows):
-                shares = zip(MARKS, rows.mean(0).tolist(), strict=True)
-                words = "  ".join(f"{share:4.0%} after {mark}" for mark, share in shares)
-                print(f"  {name:22} {'base state' if heir else 'new state':10}  {words}", flush=True)
+        born = [
+            (training, child)
+            for training in trainings
+            for each in range(EACH)
+            if (child := kind(training, EACH * training.seed + each)) is not None
+        ]
+        for heir in (True, False) if born else ():
+            rows = [freed(task, training, child, heir=heir) for training, child in born]
+            shares = zip(MARKS, torch.tensor(rows, dtype=torch.float64).mean(0).tolist(), strict=True)
+            words = "  ".join(f"{share:4.0%} after {mark}" for mark, share in shares)
+            print(f"  {name:22} {'base state' if heir else 'new state':10}  {words}", flush=True)
 
 
 def main() -> None:
