@@ -286,9 +286,9 @@ class Plateau:
     def _flat(self, values: Sequence[float]) -> bool:
         half = len(values) // 2
         older, newer = sum(values[:half]) / half, sum(values[-half:]) / half
-        doubt = (self.rtol * abs(newer) + self.atol) * half / self.per - max(0.0, older - newer)
+        room = (self.rtol * abs(newer) + self.atol) * half / self.per - max(0.0, older - newer)
         # asked in every look of a training: what can't be a plateau costs no more than two sums
-        return doubt >= 0 and self.z * _error(values, half) <= doubt
+        return room >= 0 and self.z * _error(values, half) <= room
 
     def _saturated(self, values: Sequence[float]) -> bool:
         third = len(values) // 3

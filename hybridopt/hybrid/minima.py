@@ -84,8 +84,8 @@ def united(minima: Minima, others: Minima, width: Tensor) -> Minima:
     width : Tensor, shape (dim,)
         Unit of distance of every coordinate, above 0.
     """
-    if not minima.x.shape[0] or not others.x.shape[0]:
-        return others if not minima.x.shape[0] else minima
+    if not minima.x.shape[0]:
+        return others
     place, distance = nearest(minima, others.x, width)
     new = (distance > NEAR) | (others.value < minima.value[place])
     return add(minima, others.x[new], others.value[new], width)

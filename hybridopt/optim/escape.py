@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -87,8 +87,8 @@ class Escape:
             raise TypeError(f"Escape.when must be a condition such as Plateau(20), got {self.when!r}")
         if self.every is not None:
             check_whole("Escape.every", self.every, 1)
-        for name, highest in (("redraw", 1.0), ("spread", math.inf)):
-            object.__setattr__(self, name, _shares(name, getattr(self, name), highest))
+        for name, highest, wanted in _SHARES:
+            object.__setattr__(self, name, _shares(name, getattr(self, name), highest, wanted))
         if not self.redraw and not self.spread and not self.products:
             raise ValueError("Escape has no children: redraw and spread are empty, and products is 0")
         check_whole("Escape.products", self.products, 0)
@@ -158,14 +158,17 @@ def halved(children: int) -> int:
     return (children + 1) // 2
 
 
-def _shares(name: str, shares: object, highest: float) -> tuple[float, ...]:
+_SHARES = (
+    ("redraw", 1.0, "positive and at most 1"),
+    ("spread", sys.float_info.max, "positive and finite"),
+)
+
+
+def _shares(name: str, shares: object, highest: float, wanted: str) -> tuple[float, ...]:
     if not isinstance(shares, Sequence) or isinstance(shares, str):
         raise TypeError(f"Escape.{name} must hold one number a child, such as (0.1, 0.3), got {shares!r}")
     for place, share in enumerate(shares):
-        wanted = "positive and finite" if math.isinf(highest) else f"positive and at most {highest:g}"
-        check_number(
-            f"Escape.{name}[{place}]", share, lambda share: 0 < share <= highest and share < math.inf, wanted
-        )
+        check_number(f"Escape.{name}[{place}]", share, lambda share: 0 < share <= highest, wanted)
     return tuple(shares)
 
 

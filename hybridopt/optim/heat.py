@@ -84,19 +84,19 @@ class Heat:
         if not genome:
             return (), math.nan
         weights = [self.stage.weights[place] for place in genome]
-        moments, unknown = [self._moment(place) for place in genome], [None] * len(genome)
+        knowledge = [None] * len(genome), [self._moment(place) for place in genome]  # every second child's
         name = (seed, "escape", attempt)
         known = dict(enumerate(firsts))  # of parameters that were appended by hand nothing is known
         first = [known.get(self.places[place], (0.0, 0.0)) for place in genome]
         curvature, downhill = self._curvature(genome, weights, seed)
         starts: dict[str, Sequence[Tensor]] = {} if downhill is None else {"curvature": downhill}
         for child, sigma in enumerate(self.options.spread):
-            by = moments if child % 2 else unknown
-            starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, by, *name, child)
+            moments = knowledge[child % 2]
+            starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, moments, *name, child)
         # at a saddle there is a way down for all weights, and no unit is at fault
         for child, share in enumerate(self.options.redraw if not curvature < mutation.SADDLE else ()):
-            by = moments if child % 2 else unknown
-            redrawn = redraw.redrawn(weights, share, by, first, *name, "redraw", child)
+            moments = knowledge[child % 2]
+            redrawn = redraw.redrawn(weights, share, moments, first, *name, "redraw", child)
             if redrawn is not None:
                 starts[f"fresh ({child})" if share >= 1 else f"redraw {share:g} ({child})"] = redrawn
         made = tuple(self._newborn(kind, genome, start) for kind, start in starts.items())

@@ -89,15 +89,15 @@ def redrawn(
     seed, path : int, int or str
         Name of the child; the same name gives the same child.
     """
+    hidden = layers([parent.shape for parent in parents])
+    if share < 1 and not hidden:
+        return None
     fresh = [
         _fresh(parent, first, generator(seed, *path, index, device=parent.device))
         for index, (parent, first) in enumerate(zip(parents, firsts, strict=True))
     ]
     if share >= 1:
         return fresh
-    hidden = layers([parent.shape for parent in parents])
-    if not hidden:
-        return None
     child = [parent.detach().clone() for parent in parents]
     for layer, chosen in zip(hidden, _chosen(hidden, share, moments, seed, *path), strict=True):
         for place in layer.own:
