@@ -1,7 +1,8 @@
 """The portfolio: a local search first, then several methods at once, of which the one that earns gets more.
 
 It begins as cheaply as one local search. When that has ended, its end is evaluated once more, which shows
-noise, and one gradient tells whether the function falls apart along the axes; if so, that is used up first. A
+noise, and one gradient tells whether the function falls apart along the axes; if so, that is used up first.
+Where it gets nowhere on a rough landscape it is broken off, and methods lead that take values alone. Else a
 few more local searches tell what is worth a try: where the values at which they began foretell those at which
 they ended, a value is a cheap look at a whole search, and evolution and the trend of the minima are believed
 in; where not, only more searches find out. From then on every arm, a method that could run alone, is paid for
@@ -28,8 +29,9 @@ from hybridopt.hybrid.funnel import Funnel
 from hybridopt.hybrid.minima import Minima, united
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
-from hybridopt.hybrid.searches import Known, Searches, SearchingState, foresight, idle
+from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
+from hybridopt.hybrid.signs import idle, rough, sight
 from hybridopt.rng import child_seed
 
 AXES, PROBE, REPEAT = "axes", "probe", "repeat"
@@ -38,7 +40,7 @@ PERIOD = 15.0  # units a variable that a turn usually costs
 SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
 FEW, FEWEST = 6, 3  # local searches before other arms have a turn; where none of them moved
 LONGEST = 60.0  # units a variable that they may cost
-DIM, CLEAR = 0.35, 0.55  # foresight that tells nothing, and that tells all there is to know
+NEUTRAL = 0.5  # sight before there is any
 BELIEF = {
     "local": (1.5, 0.3),
     "funnel": (0.75, 2.0),
@@ -67,6 +69,8 @@ class PortfolioState(State):
         The first point with a gradient, and that.
     noisy : bool, optional
         Whether two values at one point differed; None before that is known, or where it is not asked.
+    rough : bool
+        Whether the first search found that gradients tell nothing (`hybridopt.hybrid.signs.rough`).
     agreed : int
         Probes that found the function separable; -1 once one did not, or none can be made.
     axes : SeparableState
@@ -79,6 +83,7 @@ class PortfolioState(State):
     start: Tensor
     slope: Tensor
     noisy: bool | None
+    rough: bool
     agreed: int
     axes: SeparableState
 
@@ -158,6 +163,7 @@ class Portfolio:
             start=x[0],
             slope=torch.zeros_like(x[0]),
             noisy=None,
+            rough=False,
             agreed=0 if can_probe else -1,
             axes=_AXES.init(x, lower, upper, seed=child_seed(seed, AXES)),
         )
@@ -183,12 +189,15 @@ class Portfolio:
             state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
         name = state.turn
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
+        searches = _searches(arm)
+        if state.known is None and searches is not None and rough(searches, state.slope):
+            searches, state = abandoned(searches), replace(state, rough=True)
+            arm = replace(arm, searches=searches)
         books = state.books.booked(evaluation.cost, float(evaluation.value.min()))
         period = PERIOD * len(state.lower)
         state = replace(state, x=arm.x, value=arm.value, arms={**state.arms, name: arm}, books=books)
         if arm.searching if hasattr(arm, "searching") else books.cost < SHORTEST * period:
             return state
-        searches = _searches(arm)
         known = _learnt(state.known, arm) if searches is None else searches.known
         return self._turned(replace(state, known=known, books=books.closed(name, period)))
 
@@ -222,12 +231,12 @@ class Portfolio:
         if state.agreed == wanted and not state.axes.done:
             return AXES
         first, accounts, known = self.arms[0][0], state.books.accounts, state.known
-        steps = state.noisy or (known is not None and idle(known))
-        few = known is not None and len(known.origins) < (FEWEST if steps else FEW)
+        steps = state.noisy or state.rough or (known is not None and idle(known))
+        few = known is not None and not state.rough and len(known.origins) < (FEWEST if steps else FEW)
         if few and accounts[first].spent < LONGEST * len(state.lower):
             return first
-        sight = 0.5 if known is None else (foresight(known) - DIM) / (CLEAR - DIM)
-        priors = {name: _prior(name, arm, min(1.0, max(0.0, sight)), steps) for name, arm in self.arms}
+        clear = 1.0 if state.rough else NEUTRAL if known is None else sight(known)
+        priors = {name: _prior(name, arm, clear, steps) for name, arm in self.arms}
         period = PERIOD * len(state.lower)
         return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))
 
@@ -279,10 +288,10 @@ def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -
     return hopping.joined(arm, x[best][None]) if bool(better) else arm
 
 
-def _prior(name: str, arm: Optimizer[Any], sight: float, steps: bool) -> float:
+def _prior(name: str, arm: Optimizer[Any], clear: float, steps: bool) -> float:
     """Credit that an arm begins with, by how far values foretell minima, in [0, 1]."""
     blind, seeing = BELIEF.get(name, (1.0, 1.0))
-    return (blind + (seeing - blind) * sight) * (STEPS if steps and arm.traits.order else 1.0)
+    return (blind + (seeing - blind) * clear) * (STEPS if steps and arm.traits.order else 1.0)
 
 
 def default_arms(

@@ -7,7 +7,7 @@ height above the best minimum: good enough to tell how minima lie, for a fractio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,8 +18,6 @@ from hybridopt.gradient.suited import quasi_newton
 from hybridopt.hybrid.judge import arriving, hopeless
 from hybridopt.hybrid.minima import Minima, add, none_yet, unit
 
-NEUTRAL = 0.4  # foresight before there is any
-SURE = 3  # searches that weigh as much as that
 MOST = 1000  # ends that are remembered: the last ones
 
 
@@ -120,17 +118,27 @@ def told(searches: Searches, evaluation: Evaluation) -> Searches:
         return Searches(search, origin, known)
     x = torch.cat([known.minima.x[back], search.x[ended]])
     value = torch.cat([known.minima.value[back], search.value[ended]])
-    stopped = torch.cat([search.running.rows[over], ended])
-    return Searches(
-        given_up(search, over),
-        origin,
-        Known(
-            add(known.minima, x, value, width),
-            torch.cat([known.ends, search.x[stopped]])[-MOST:],
-            torch.cat([known.heights, search.value[stopped]])[-MOST:],
-            torch.cat([known.origins, origin[stopped]])[-MOST:],
-        ),
+    known = replace(known, minima=add(known.minima, x, value, width))
+    return _stopped(Searches(search, origin, known), over, ended)
+
+
+def abandoned(searches: Searches) -> Searches:
+    """Searches that have all been given up where they are."""
+    rows = searches.search.running.rows
+    return _stopped(searches, torch.ones_like(rows, dtype=torch.bool), rows[:0])
+
+
+def _stopped(searches: Searches, over: Tensor, ended: Tensor) -> Searches:
+    """Searches of which some running rows, the mask `over`, are given up, and rows `ended` have ended."""
+    search, origin, known = searches.search, searches.origin, searches.known
+    rows = torch.cat([search.running.rows[over], ended])
+    known = Known(
+        known.minima,
+        torch.cat([known.ends, search.x[rows]])[-MOST:],
+        torch.cat([known.heights, search.value[rows]])[-MOST:],
+        torch.cat([known.origins, origin[rows]])[-MOST:],
     )
+    return Searches(given_up(search, over), origin, known)
 
 
 def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,22 +150,3 @@ def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Te
     lost = hopeless(search, minima.value[0])
     back, place = arriving(search, minima, width)
     return lost | back, place[back & ~lost]
-
-
-def foresight(known: Known) -> float:
-    """Rank correlation of the values where searches began and where they ended, as far as can be told.
-
-    In [-1, 1]; high where values far from minima tell how low those are, so that a value is a cheap look at a
-    whole search.
-    """
-    count = len(known.origins)
-    if count < 2:
-        return NEUTRAL
-    ranks = torch.stack([known.origins, known.heights]).argsort(1).argsort(1).double()
-    correlation = float(torch.corrcoef(ranks)[0, 1])
-    return (count * correlation + SURE * NEUTRAL) / (count + SURE)
-
-
-def idle(known: Known) -> bool:
-    """Whether all searches ended where they began, as they do on a function of steps."""
-    return len(known.origins) > 0 and bool((known.origins == known.heights).all())

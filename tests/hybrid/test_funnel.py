@@ -7,7 +7,8 @@ import hybridopt
 from hybridopt import Funnel, problems
 from hybridopt.hybrid.minima import none_yet
 from hybridopt.hybrid.payment import Account, Books, earns
-from hybridopt.hybrid.searches import Known, foresight, idle
+from hybridopt.hybrid.searches import Known
+from hybridopt.hybrid.signs import foresight, idle
 from hybridopt.hybrid.trend import fit, needed, sample
 
 

@@ -245,6 +245,29 @@ def test_on_a_function_of_steps_values_lead():
     assert found.phases["evolution"].cost > 0.7 * found.ledger.cost
 
 
+def test_searches_on_rough_landscapes_are_broken_off_and_values_lead():
+    broken = 0
+    for name, dim, seed in itertools.product(["bbob_f16", "bbob_f23"], [2, 5], range(5)):
+        problem = problems.make(name, dim=dim, seed=seed)
+        walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist(), seed=seed)
+        state = next(state for state in walk if state.turn != "local")
+        broken += state.rough
+        if state.rough:
+            assert state.step == 10 * dim
+            assert len(state.known.ends) == len(state.known.origins) == 1
+            assert not len(state.known.minima.x)
+            assert next(s.turn for s in walk if s.turn not in ("repeat", "probe")) == "evolution"
+    assert broken >= 14
+
+
+@pytest.mark.parametrize("number", [2, 3, 6, 8, 9, 10, 11, 12, 13, 14, 15, 17, 20, 21, 22])
+def test_other_landscapes_are_not_rough(number):
+    for dim, seed in itertools.product((2, 5), range(3)):
+        problem = problems.make(f"bbob_f{number}", dim=dim, seed=seed)
+        walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist(), seed=seed)
+        assert not next(state for state in walk if state.turn != "local" or state.step > 500).rough
+
+
 def test_noise_is_noticed_and_values_lead():
     generator = torch.Generator().manual_seed(0)  # one of its own: no seed of ours makes it repeat
 
