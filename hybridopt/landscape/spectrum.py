@@ -156,7 +156,7 @@ class _Operator:
         self, which: str, start: np.ndarray, tol: float, products: int, shift: float | None = None
     ) -> float | None:
         """One end of the spectrum (of shift I - H, if given); None where it did not converge."""
-        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
+        from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 
         dim = len(start)
         matvec = self.apply if shift is None else (lambda v: shift * np.ravel(v) - self.apply(v))
@@ -166,7 +166,7 @@ class _Operator:
         options = {"k": 1, "which": which, "v0": start, "tol": tol, "ncv": basis, "maxiter": restarts}
         try:
             return float(eigsh(operator, return_eigenvectors=False, **options)[0])
-        except (ArpackNoConvergence, _EnoughError):
+        except (ArpackError, _EnoughError):  # not converged, or the matrix is zero: that ends at once
             return None
 
     def ritz(self) -> _Ritz:

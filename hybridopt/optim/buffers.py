@@ -6,7 +6,9 @@ process; a buffer is then a place in a module, so one that is replaced rather th
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import logging
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 _SYNCS = "require_forward_param_sync"  # DistributedDataParallel: the next forward broadcasts buffers
+_REDUCES = "require_backward_grad_sync"  # and expects a backward pass, whose gradients it reduces
+logger = logging.getLogger(__name__)
 
 
 class Saved(NamedTuple):
@@ -50,9 +54,9 @@ class Buffers:
         if self._params is None:
             holders = self._living(params)
             self._wrappers = [module for module in holders if _SYNCS in vars(module)]
-            self._params = list({id(p): p for module in holders for p in module.parameters()}.values())
+            self._params = list({id(p): p for module in holders for p in _parameters(module)}.values())
             if self._found:
-                self._places = _places(holders)
+                self._places = _places(holders) + _written(holders, params)
         return self
 
     def _living(self, params: Sequence[Tensor]) -> list[nn.Module]:
@@ -100,6 +104,18 @@ class Buffers:
         for wrapper, syncs in zip(self._wrappers, saved.syncs, strict=True):
             vars(wrapper)[_SYNCS] = syncs
 
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Let wrappers expect no backward pass: one that doesn't follow would spoil the next."""
+        before = [vars(wrapper).get(_REDUCES) for wrapper in self._wrappers]
+        try:
+            for wrapper in self._wrappers:
+                vars(wrapper)[_REDUCES] = False
+            yield
+        finally:
+            for wrapper, reduces in zip(self._wrappers, before, strict=True):
+                vars(wrapper)[_REDUCES] = reduces
+
     def write(self, values: Sequence[Tensor | None]) -> None:
         """Put copies there, into the same objects where they fit."""
         for (place, name), value in zip(self._places or (), values, strict=True):
@@ -125,17 +141,19 @@ def _holders(params: Sequence[Tensor]) -> list[nn.Module]:
     kinds = {kind for kind in set(map(type, things)) if issubclass(kind, nn.Module)}
     living = [thing for thing in things if type(thing) in kinds]
     holders = [module for module in living if "_modules" in vars(module) and _holds(module, mine)]
+    if not holders and gc.get_freeze_count():
+        logger.warning("gc.freeze() hides modules from Hybrid; if the model has buffers, pass them: buffers=")
 
     def order(module: nn.Module) -> tuple[int, int]:
         # by parameters where sizes tie: the collector's own order differs in the process that resumes
-        return -sum(1 for _ in module.modules()), min(_held(module, mine))
+        return -sum(1 for _ in _modules(module)), min(_held(module, mine))
 
     return sorted(holders, key=order)
 
 
 def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None], str]]:
     """Places of all their buffers."""
-    tables = {id(inner): inner._buffers for module in holders for inner in module.modules()}
+    tables = {id(inner): inner._buffers for module in holders for inner in _modules(module)}
     places: list[tuple[dict[str, Tensor | None], str]] = []
     for table in tables.values():
         if isinstance(table, dict):
@@ -145,13 +163,41 @@ def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None]
     return places
 
 
+def _written(
+    holders: Sequence[nn.Module], params: Sequence[Tensor]
+) -> list[tuple[dict[str, Tensor | None], str]]:
+    """Places of their frozen parameters, which a momentum encoder writes to; none if they are many."""
+    tables: dict[int, Any]
+    tables = {id(inner): inner._parameters for module in holders for inner in _modules(module)}
+    frozen = {
+        (id(table), name): (table, name, param)
+        for table in tables.values()
+        if isinstance(table, dict)
+        for name, param in table.items()
+        if param is not None and not param.requires_grad and param.grad is None
+    }
+    size = sum(param.numel() for _, _, param in frozen.values())
+    if size > sum(param.numel() for param in params if param.requires_grad):
+        return []
+    return [(table, name) for table, name, _ in frozen.values()]
+
+
+def _parameters(module: nn.Module) -> Iterator[Tensor]:
+    """All of them, also where the module has something else of that name."""
+    return nn.Module.parameters(module)
+
+
+def _modules(module: nn.Module) -> Iterator[nn.Module]:
+    return nn.Module.modules(module)
+
+
 def _holds(module: nn.Module, places: Mapping[int, int]) -> bool:
     return next(_held(module, places), None) is not None
 
 
 def _held(module: nn.Module, places: Mapping[int, int]) -> Iterator[int]:
     """Places of the parameters that it holds."""
-    return (places[id(param)] for param in module.parameters() if id(param) in places)
+    return (places[id(param)] for param in _parameters(module) if id(param) in places)
 
 
 def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
@@ -161,9 +207,11 @@ def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
 def _write(buffer: Tensor, value: Tensor) -> None:
     # a constant may be expanded, or wait in somebody's graph, and then must not be written to
     comparable = buffer.layout == torch.strided and not buffer.is_meta
-    if comparable and torch.equal(buffer, value.to(buffer)):
+    if comparable and buffer.shape == value.shape and torch.equal(buffer, value.to(buffer)):
         return
     with torch.no_grad():
+        if buffer.shape != value.shape:  # resized in place
+            buffer.resize_(value.shape)
         buffer.copy_(value)
 
 

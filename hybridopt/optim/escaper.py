@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import statistics
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from numbers import Real
 from typing import Any
@@ -29,12 +30,13 @@ from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.referee import Referee
 from hybridopt.optim.snapshot import Closure
 from hybridopt.optim.source import ByClosure, ByObjective, Source, refuse_scaler
-from hybridopt.optim.stage import Stage, loss_number, params_of
+from hybridopt.optim.stage import Stage, loss_number, number, params_of
 from hybridopt.optim.watch import Memory, begin, finite, looked, may_try, wants
 
 CLOSURE_EVERY = 5
 MEANS = 2  # of so many losses at each look, which costs more than they
 OBJECTIVE_EVERY = 30
+SAVED_AS = "hybrid"  # in a state_dict
 logger = logging.getLogger(__name__)
 
 
@@ -62,8 +64,6 @@ class Escaper:
         self._losses: list[float | Tensor] = []  # since the last look
         self._enough = options.every or MEANS * CLOSURE_EVERY  # of them
         self._waited = 0  # steps by the objective since then
-        self._sign = 1.0  # -1 where the base maximises
-        self._differentiable = False
         self._agreed = False  # all processes on one seed
         self._said = False
 
@@ -77,26 +77,21 @@ class Escaper:
         ValueError
             If some groups maximise and some minimise.
         """
-        for number, group in enumerate(optimizer.param_groups):
+        for place, group in enumerate(optimizer.param_groups):
             for param in group["params"]:
                 if param.is_complex():
                     raise TypeError(
-                        f"Hybrid escapes with real parameters only, got {param.dtype} in group {number}; "
+                        f"Hybrid escapes with real parameters only, got {param.dtype} in group {place}; "
                         "train torch.view_as_real(parameter), or pass escape=None for the base alone"
                     )
-                if hasattr(param, "device_mesh"):
+                if hasattr(param, "device_mesh") or type(param).__name__ == "FlatParameter":
                     raise TypeError(
-                        f"Hybrid escapes with whole parameters only, got one in group {number} that is "
-                        "sharded over processes (a DTensor, as of FSDP); pass escape=None for the base alone"
+                        f"Hybrid escapes with whole parameters only, got one in group {place} that is "
+                        "sharded over processes (as by FSDP); pass escape=None for the base alone"
                     )
-        self._differentiable = any(group.get("differentiable") for group in optimizer.param_groups)
-        directions = {bool(group.get("maximize", False)) for group in optimizer.param_groups}
-        if len(directions) > 1:
-            raise ValueError(
-                "one loss can't tell whether an escape was good if some parameter groups maximise it and "
-                "others minimise it; set maximize alike, or pass escape=None for the base alone"
-            )
-        self._sign = -1.0 if True in directions else 1.0
+            if not isinstance(group.get("evolve", True), bool):
+                raise TypeError(f"evolve must be True or False, got {group['evolve']!r} in group {place}")
+        _direction(optimizer.param_groups)
         new = params_of(optimizer)[len(self.memory.firsts) :]
         firsts = (*self.memory.firsts, *map(redraw.first_of, new))
         self.memory = replace(self.memory, firsts=firsts)
@@ -110,16 +105,17 @@ class Escaper:
         if self.memory.due or self.memory.race is not None:
             return self._race(optimizer, ByClosure(closure))
         loss = optimizer._base_step(closure)
-        if isinstance(loss, Tensor) and loss.numel() == 1:
+        if isinstance(loss, Tensor) and loss.numel() == 1 and not (loss.is_meta or loss.is_complex()):
             # a later change of the tensor in place must not be felt
             self._losses.append(loss.item() if loss.is_cpu else loss.detach().clone())
         elif isinstance(loss, Real):
-            self._losses.append(float(loss))
+            self._losses.append(number(loss))
         else:
             self.say_once(f"the closure returned a {type(loss).__name__}; let it return the loss, one number")
             return loss
         if len(self._losses) >= self._enough:
-            losses, every = [finite(self._sign * float(each)) for each in self._losses], self._every
+            sign = _direction(optimizer.param_groups)
+            losses, every = [finite(sign * float(each)) for each in self._losses], self._every
             means = [statistics.fmean(losses[k : k + every]) for k in range(0, len(losses), every)]
             self._look(optimizer, means, every)
         return loss
@@ -143,7 +139,7 @@ class Escaper:
         finally:
             stage.restore()
         answer = source.base_step(optimizer)
-        self._look(optimizer, [loss_number(value, self._sign)], self._waited + 1)
+        self._look(optimizer, [loss_number(value, _direction(optimizer.param_groups))], self._waited + 1)
         return answer
 
     def say_once(self, why: str) -> None:
@@ -162,10 +158,33 @@ class Escaper:
         plain: dict[str, Any] = encode(memory)
         return plain
 
-    def load_state_dict(self, plain: dict[str, Any] | None) -> None:
-        """Take up what `state_dict` gave; None (a checkpoint of the base) begins anew."""
+    def loadable(self, saved: dict[str, Any]) -> Memory | None:
+        """What is to be taken up from a state_dict of the optimizer; None from one of the base.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it can't be.
+        """
+        _direction(saved.get("param_groups", ()))
+        plain = saved.get(SAVED_AS)
+        if plain is None:
+            return None
+        try:
+            memory = decode(plain)
+        except Exception as error:
+            raise ValueError(f"{SAVED_AS!r} in this state_dict can't be read: {error}") from error
+        if not isinstance(memory, Memory):
+            raise ValueError(
+                f"{SAVED_AS!r} in this state_dict must be what state_dict() of a Hybrid gave, "
+                f"got {plain!r:.80}; leave it out to begin anew"
+            )
+        return memory
+
+    def load(self, saved: Memory | None) -> None:
+        """Take up what was saved; None begins anew."""
         fresh = replace(begin(self.memory.seed, self.options), firsts=self.memory.firsts)
-        memory: Memory = fresh if plain is None else decode(plain)
+        memory = fresh if saved is None else saved
         if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
         self._agreed = False
@@ -179,7 +198,7 @@ class Escaper:
     def _look(self, optimizer: Any, means: list[float], steps: int) -> None:
         """Ask the condition whether the next step is to begin a race, by mean losses of so many steps."""
         self._losses, self._waited = [], 0
-        if self._differentiable:
+        if any(group.get("differentiable") for group in optimizer.param_groups):
             self.say_once("differentiable=True, and a jump can't be differentiated")
             return
         trace = self.memory.trace
@@ -204,7 +223,8 @@ class Escaper:
         if memory.due:
             self.ranks.check()  # one that was unpickled has no group
             self.buffers.forget()  # the model may have been rebuilt since the last race
-        heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, self._sign)
+        sign = _direction(optimizer.param_groups)
+        heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, sign)
         referee = Referee(heat, self._every)
         try:
             memory = referee.opened(memory)
@@ -216,6 +236,17 @@ class Escaper:
             raise
         self.memory = memory
         return answer
+
+
+def _direction(groups: Iterable[Mapping[str, Any]]) -> float:
+    """1 where the base minimises, -1 where it maximises, by its groups; they may be changed at any time."""
+    directions = {bool(group.get("maximize", False)) for group in groups}
+    if len(directions) > 1:
+        raise ValueError(
+            "one loss can't tell whether an escape was good if some parameter groups maximise it and "
+            "others minimise it; set maximize alike, or pass escape=None for the base alone"
+        )
+    return -1.0 if True in directions else 1.0
 
 
 def _measures(trace: Trace) -> tuple[int, bool, bool]:

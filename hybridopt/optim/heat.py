@@ -5,8 +5,10 @@ The children step first and the parent last, so the last thing a closure reports
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +24,13 @@ from hybridopt.optim.source import Source
 from hybridopt.optim.stage import Child, Stage, loss_number, params_of, racing
 
 T = TypeVar("T")
+OF_WEIGHTS = (
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    ValueError,
+)  # what weights can make a closure raise
+logger = logging.getLogger(__name__)
 
 
 class Heat:
@@ -58,11 +67,11 @@ class Heat:
         self.stage = Stage(optimizer, self.places, self.buffers, options.device, distributed=ranks.several)
 
     def fits(self, race: Race) -> bool:
-        """Whether the parameters, their groups and the buffers are still those that raced."""
-        shapes = [param.shape for param in self.stage.params]
+        """Whether the parameters, their precision, groups and the buffers are still those that raced."""
+        kinds = [(param.shape, param.dtype) for param in self.stage.params]
         groups = len(self.optimizer.param_groups)
         return race.places == self.places and all(
-            [weight.shape for weight in child.weights] == shapes
+            [(weight.shape, weight.dtype) for weight in child.weights] == kinds
             and len(child.inner.groups) in (0, groups)
             and len(child.buffers) == len(self.buffers)
             for child in race.children
@@ -104,7 +113,7 @@ class Heat:
 
     def run(self, race: Race) -> tuple[Race, Any]:
         """Let all step once; the race after it, and what the parent's step returned."""
-        moved = [self.together(lambda child=child: self._play(child)) for child in race.children]  # type: ignore[misc]
+        moved = [self._play(child) for child in race.children]
         answer, loss = self.together(lambda: self.source.parent_step(self.optimizer, self.stage))
         return ran(race, moved, loss_number(loss, self.sign), self.source.cost), answer
 
@@ -119,7 +128,22 @@ class Heat:
         return self.ranks.together(run, self.optimizer)
 
     def _play(self, child: Child) -> Child:
-        return self.stage.play(child, lambda: loss_number(self.source.child_step(self.optimizer), self.sign))
+        """The child after a step; in all processes it has lost that step if it has in one."""
+        moved = self.together(lambda: self._tried(child))
+        if self.ranks.means([float(moved is None)], self.optimizer)[0]:
+            return replace(child, losses=(*child.losses, math.inf))
+        assert moved is not None
+        return moved
+
+    def _tried(self, child: Child) -> Child | None:
+        """The child after a step; None where its weights make the closure raise, as its parent's may not."""
+        try:
+            return self.stage.play(
+                child, lambda: loss_number(self.source.child_step(self.optimizer), self.sign)
+            )
+        except OF_WEIGHTS as error:
+            logger.warning("%r raised %r; its loss counts as infinite", child.kind, error)
+            return None
 
     def _run_at(self, weights: Iterable[tuple[int, Tensor]]) -> None:
         """Let the source make the gradients at the parent's weights, some of them replaced."""
@@ -154,11 +178,17 @@ class Heat:
         if not self._can_measure(weights):
             return math.nan, None
 
+        here = self._flat(genome)
+
         def gradient(there: Sequence[Tensor]) -> Tensor:
-            self._run_at(zip(genome, there, strict=True))
+            try:
+                self._run_at(zip(genome, there, strict=True))
+            except OF_WEIGHTS as error:
+                logger.warning("no curvature: the closure raised %r near the weights", error)
+                return torch.full_like(here, torch.nan)
             return self._flat(genome)
 
-        return mutation.downhill(weights, self._flat(genome), gradient, self.options.products, seed)
+        return mutation.downhill(weights, here, gradient, self.options.products, seed)
 
     def _can_measure(self, weights: Sequence[Tensor]) -> bool:
         """Whether differences of gradients would tell anything, and a Krylov basis fits."""

@@ -7,7 +7,9 @@ one object it owns (`escaper.py`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
@@ -17,12 +19,12 @@ from torch.optim import Optimizer
 
 from hybridopt.optim.buffers import Buffers
 from hybridopt.optim.escape import Attempt, Escape
-from hybridopt.optim.escaper import Escaper
+from hybridopt.optim.escaper import SAVED_AS, Escaper
 from hybridopt.optim.ranks import Ranks
 from hybridopt.optim.snapshot import Closure
+from hybridopt.optim.watch import Memory
 
 _ESCAPE = Escape()
-_SAVED_AS = "hybrid"
 
 
 class Hybrid(Optimizer):
@@ -50,7 +52,7 @@ class Hybrid(Optimizer):
     buffers : iterable of Tensor, optional
         What else changes when the model is run, such as BatchNorm's statistics; each child has its own. By
         default the buffers of all living modules that hold parameters of this optimizer, looked up when an
-        escape begins.
+        escape begins, and their frozen parameters, as of a momentum encoder, if not more than those trained.
     process_group : torch.distributed.ProcessGroup, optional
         The processes that train this model together; needed where there are several. Losses, decisions and
         exceptions are then the same in all.
@@ -72,8 +74,13 @@ class Hybrid(Optimizer):
     -----
     The closure must be a function of weights, buffers and the global generators: one that fetches its own
     next minibatch would lose some to the children. Where gradients are accumulated over several backward
-    passes children see the closure's own part alone. If a closure raises during an escape, everything is as
-    before the step.
+    passes children see the closure's own part alone. If it raises, everything is as before the step;
+    but what weights can cause (ArithmeticError, AssertionError, RuntimeError, ValueError) costs a child the
+    race alone.
+
+    Other models that the closure runs, such as a discriminator or a frozen network of many more weights than
+    are trained, are not looked for: name in `buffers` what running them changes. Gradients that it gives them
+    are also those of children; zero these before their own step.
 
     Memory: outside of escapes a few hundred numbers. During one, each living child takes parameters, base
     state and buffers once (on `Escape.device`), twice while a step is under way, as a closure may raise; and
@@ -99,10 +106,12 @@ class Hybrid(Optimizer):
 
     _base_step: Callable[..., Any]  # what `base` does in a step, hooks apart
 
-    def __new__(cls, params: Any = None, base: type[Optimizer] = torch.optim.AdamW, **_: Any) -> Self:
+    def __new__(
+        cls, params: Any = None, base: type[Optimizer] = torch.optim.AdamW, *options: Any, **_: Any
+    ) -> Self:
         """Make an object of the class that inherits from `base` too."""
-        if not isinstance(base, type):
-            raise _no_class(base)
+        if not isinstance(base, type) or options:
+            raise _no_class(base, *options)
         made: Self = object.__new__(cls if hasattr(cls, "_base") else _combine((cls, base)))
         return made
 
@@ -190,7 +199,7 @@ class Hybrid(Optimizer):
         added: list[bool] = []
 
         def add(optimizer: Optimizer, state: dict[str, Any]) -> None:
-            state[_SAVED_AS] = escape.state_dict()
+            state[SAVED_AS] = escape.state_dict()
             added.append(True)
 
         hook = self.register_state_dict_post_hook(add, prepend=True)  # before those of the user
@@ -199,7 +208,7 @@ class Hybrid(Optimizer):
         finally:
             hook.remove()
         if not added:  # a base with a state_dict of its own, which knows no hooks
-            state[_SAVED_AS] = escape.state_dict()
+            state[SAVED_AS] = escape.state_dict()
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -208,10 +217,10 @@ class Hybrid(Optimizer):
         if escape is None:
             super().load_state_dict(state_dict)
             return
-        seen: list[Any] = []
+        seen: list[Memory | None] = []
 
         def take(optimizer: Optimizer, state: dict[str, Any]) -> None:
-            seen.append(state.get(_SAVED_AS))
+            seen.append(escape.loadable(state))  # if it is refused, nothing was loaded yet
 
         hook = self.register_load_state_dict_pre_hook(take)  # after those of the user
         try:
@@ -219,7 +228,7 @@ class Hybrid(Optimizer):
         finally:
             hook.remove()
         escape.check(self)
-        escape.load_state_dict(seen[0] if seen else state_dict.get(_SAVED_AS))
+        escape.load(seen[0] if seen else escape.loadable(state_dict))
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps defaults, state and param_groups alone, which also loses what LBFGS needs. Hooks, and
@@ -241,8 +250,12 @@ def _combine(kinds: tuple[type[Any], type[Any]]) -> type[Any]:
     hybrid, base = kinds
     if not issubclass(base, Optimizer):
         raise _no_class(base)
-    if base is Optimizer or issubclass(base, Hybrid):
-        raise TypeError(f"base must be an optimizer that can step by itself, got {base.__name__}")
+    if issubclass(base, Hybrid):
+        inner = getattr(base, "_base", Optimizer)
+        got = f"{base.__name__}; pass base={_named(inner)}"
+        raise TypeError(f"base must be an optimizer that can step by itself, got {got}")
+    if base is Optimizer:
+        raise TypeError(f"base must be an optimizer that can step by itself, got {_named(base)}")
     members = {
         "_hybrid": hybrid,
         "_base": base,
@@ -253,11 +266,20 @@ def _combine(kinds: tuple[type[Any], type[Any]]) -> type[Any]:
     return type(f"{hybrid.__name__}{base.__name__}", (hybrid, base), members)
 
 
-def _no_class(base: object) -> TypeError:
+def _no_class(base: object, *options: object) -> TypeError:
+    if options and isinstance(base, type):
+        return TypeError(
+            f"options of {base.__name__} go by keyword, such as lr=0.1; got {options!r} by position"
+        )
+    got = f"an object of {type(base).__name__}" if isinstance(base, Optimizer) else repr(base)
     return TypeError(
-        f"base must be a torch optimizer class, got {base!r}; pass e.g. base=torch.optim.SGD, "
+        f"base must be a torch optimizer class, got {got}; pass e.g. base=torch.optim.SGD, "
         "and its options by keyword: Hybrid(params, base=torch.optim.SGD, lr=0.1)"
     )
+
+
+def _named(kind: type[Any]) -> str:
+    return "an optimizer class such as torch.optim.SGD" if kind is Optimizer else kind.__name__
 
 
 def _without_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -272,10 +294,17 @@ def _blank(hybrid: type[Any], base: type[Any]) -> Any:
 
 
 def _callable(objective: Any) -> Closure | None:
-    if objective is not None and not callable(objective):
-        raise TypeError(
-            f"objective must be a function without arguments that returns the loss, got {objective!r}"
-        )
+    if objective is None:
+        return None
+    told = f"objective must be a function without arguments that returns the loss, got {objective!r}"
+    if not callable(objective):
+        raise TypeError(told)
+    with contextlib.suppress(ValueError):  # some that are not written in Python don't tell
+        signature = inspect.signature(objective)
+        try:
+            signature.bind()
+        except TypeError as error:
+            raise TypeError(f"{told}, which takes {signature}; bind them: lambda: loss(...)") from error
     return objective  # type: ignore[no-any-return]
 
 

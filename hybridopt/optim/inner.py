@@ -7,6 +7,7 @@ under keys of `state` that are no parameters, or as attributes; a child needs it
 from __future__ import annotations
 
 import copy
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,7 @@ class Inside:
         self.optimizer = optimizer
         self.params = params
         self.device = device
-        self._known = {id(param): param for param in params}
+        self._known: dict[int, Any] = {id(thing): thing for thing in (optimizer, *params)}
         self._state = optimizer.state
         self._groups = _options(optimizer)
         self._attributes = _attributes(optimizer)
@@ -111,6 +112,9 @@ class Inside:
     def become(self, inner: Inner) -> None:
         """Let the child's be the optimizer's for good."""
         self._put(inner, self._own(inner), inner.attributes)
+        state, self.optimizer.state = self.optimizer.state, self._state  # the object that others may hold
+        self._state.clear()
+        self._state.update(state)
 
     def restore(self) -> None:
         """Put back the parent's own objects."""
@@ -131,6 +135,9 @@ class Inside:
         state: Any = defaultdict(dict)
         for place, kept in inner.state.items():
             param = self.params[place]
+            if not isinstance(kept, dict):
+                state[param] = self._duplicate(kept, param.device)
+                continue
             there = self._state.get(param, {})
             state[param] = {
                 name: self._duplicate(value, _home(there.get(name), param)) for name, value in kept.items()
@@ -179,16 +186,26 @@ def _changed(now: Options, before: Options, own: Options) -> Options:
     }
 
 
-def _same(a: Any, b: Any) -> bool:
-    if a is b:
+def _same(a: Any, b: Any, compared: frozenset[tuple[int, int]] = frozenset()) -> bool:
+    """Whether two things are equal; objects that don't say what that means are if their attributes are."""
+    if a is b or (id(a), id(b)) in compared:
         return True
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Tensor):
         return a.shape == b.shape and a.dtype == b.dtype and torch.equal(a, b)
-    if isinstance(a, torch.Generator) and isinstance(b, torch.Generator):
+    if isinstance(a, torch.Generator):
         return torch.equal(a.get_state(), b.get_state())
+    compared |= {(id(a), id(b))}
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_same(a[name], b[name], compared) for name in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_same, a, b, itertools.repeat(compared)))
+    if getattr(type(a), "__eq__", None) is object.__eq__:
+        return _same(getattr(a, "__dict__", None), getattr(b, "__dict__", None), compared)
     try:
-        return type(a) is type(b) and bool(np.all(a == b))
-    except (RuntimeError, ValueError, TypeError):  # containers of tensors or arrays
+        return bool(np.all(a == b))
+    except (RuntimeError, ValueError, TypeError):
         return False
 
 
@@ -200,14 +217,19 @@ def _in(key: Any, places: dict[Tensor, int]) -> bool:
     return isinstance(key, Tensor) and key in places
 
 
-def _mapped(value: Any, change: Callable[[Tensor], Tensor], known: dict[int, Tensor]) -> Any:
-    """The same containers with other tensors; parameters stay, other things are deeply copied."""
+def _mapped(value: Any, change: Callable[[Tensor], Tensor], known: dict[int, Any]) -> Any:
+    """The same containers with other tensors; what is known stays, other things are deeply copied."""
+    if id(value) in known:
+        return value
     if isinstance(value, Tensor):
-        return value if id(value) in known else change(value)
+        return change(value)
     if type(value) in (list, tuple):
         return type(value)(_mapped(part, change, known) for part in value)
     if type(value) is dict:
         return {name: _mapped(part, change, known) for name, part in value.items()}
     if isinstance(value, torch.Generator):
         return value.clone_state()
-    return copy.deepcopy(value, dict(known))
+    try:
+        return copy.deepcopy(value, dict(known))
+    except (TypeError, copy.Error, RuntimeError):  # such as a lock or an open file: shared by all
+        return value

@@ -82,8 +82,10 @@ def _flatness(moment: Tensor) -> Tensor:
     return flat if bool(torch.isfinite(flat).all()) else torch.ones_like(flat)
 
 
-def second_moment(state: Mapping[str, Any], param: Tensor) -> Tensor | None:
+def second_moment(state: Any, param: Tensor) -> Tensor | None:
     """What a base knows of the size of a parameter's gradients; None if nothing."""
+    if not isinstance(state, Mapping):
+        return None
     for name in SECOND_MOMENTS:
         moment = state.get(name)
         if isinstance(moment, Tensor) and moment.shape == param.shape:

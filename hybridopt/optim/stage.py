@@ -126,7 +126,11 @@ class Stage:
         self._rewind()
         self._write(child)
         self.inside.enter(child.inner)
-        loss = step()
+        try:
+            loss = step()
+        except BaseException:
+            self.inside.restore()
+            raise
         return replace(
             child,
             weights=tuple(param.detach().to(device=self.device, copy=True) for param in self.params),
@@ -138,7 +142,8 @@ class Stage:
     def measure(self, step: Callable[[], object]) -> object:
         """Loss of the parent itself, by a step that changes no weights."""
         self.show(())
-        return step()
+        with self.buffers.quiet():
+            return step()
 
     def become(self, child: Child) -> None:
         """Let a child take the parent's place for good; after the parent's step."""
@@ -165,10 +170,18 @@ class Stage:
 
 def loss_number(loss: object, sign: float) -> float:
     """A closure's loss as a number to be minimised; +inf if it is none or not finite."""
-    if isinstance(loss, Tensor) and loss.numel() == 1:
+    if isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex():
         value = float(loss.detach())
     elif isinstance(loss, Real):
-        value = float(loss)
+        value = number(loss)
     else:
         return math.inf
     return sign * value if math.isfinite(value) else math.inf
+
+
+def number(loss: Real) -> float:
+    """A plain number as a float; whole ones may be too large for one."""
+    try:
+        return float(loss)
+    except OverflowError:
+        return math.inf

@@ -119,33 +119,68 @@ def test_the_caller_s_gradient_mode_neither_matters_nor_changes(mode):
     assert torch.equal(*finals)
 
 
+def failing(closure, call, error):
+    """A closure whose call of this number raises."""
+    calls = 0
+
+    def fail():
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise error
+        return closure()
+
+    return fail
+
+
 @pytest.mark.parametrize("call", [1, 2, 3])
-def test_a_closure_that_raises_leaves_the_base_s_run(call):
-    """Whichever of its calls of a step fails: the step is as if it had not been."""
-
-    def failing(closure):
-        calls = 0
-
-        def fail():
-            nonlocal calls
-            calls += 1
-            if calls == call:
-                raise OverflowError
-            return closure()
-
-        return fail
-
+def test_a_step_that_is_interrupted_leaves_the_base_s_run(call):
+    """Whichever of its calls of the closure is: the step is as if it had not been."""
     optimizer, closure, weight = small("Adam", hybrid)
-    failed = 0
+    interrupted = 0
     for _ in range(40):
         try:
-            optimizer.step(failing(closure))
-        except OverflowError:
-            failed += 1
+            optimizer.step(failing(closure, call, KeyboardInterrupt))
+        except KeyboardInterrupt:
+            interrupted += 1
             optimizer.step(closure)
-    assert failed
+    assert interrupted
     _, _, expected = small("Adam", base, steps=40)
     assert torch.equal(weight, expected)
+
+
+@pytest.mark.parametrize("error", [torch.linalg.LinAlgError, ValueError, OverflowError])
+def test_a_closure_that_raises_at_other_weights_than_the_parent_s_costs_children_alone(error, caplog):
+    optimizer, closure, weight = small("Adam", hybrid)
+    for _ in range(40):
+        here = weight.detach().clone()
+
+        def narrow(here=here):
+            if not torch.equal(weight, here):
+                raise error
+            return closure()
+
+        optimizer.step(narrow)
+    assert optimizer.history
+    assert f"raised {error.__name__}" in caplog.text
+    _, _, expected = small("Adam", base, steps=40)
+    assert torch.equal(weight, expected)
+
+
+def test_a_closure_that_raises_at_the_parent_s_weights_raises_and_the_step_is_as_if_it_had_not_been():
+    optimizer, closure, weight = small("Adam", hybrid)
+    for _ in range(20):
+        optimizer.step(closure)
+        before = weight.detach().clone()
+        with pytest.raises(OverflowError):
+            optimizer.step(raising)
+        assert torch.equal(weight, before)
+    _, _, expected = small("Adam", base, steps=20)
+    assert torch.equal(weight, expected)
+
+
+def raising():
+    raise OverflowError
 
 
 @pytest.mark.parametrize("to_none", [True, False])

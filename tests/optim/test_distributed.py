@@ -53,7 +53,7 @@ class Training:
         self.net = Net(unused=wrapper.get("find_unused_parameters", False))
         self.model = DistributedDataParallel(self.net, **wrapper)
         torch.manual_seed(100 + rank)
-        self.fails = lambda call: False
+        self.fails, self.error = lambda call: False, LookupError
         options = {"base": torch.optim.AdamW, "lr": 1e-2, "escape": escape}
         if group is not None:
             options["process_group"] = (
@@ -86,7 +86,7 @@ class Training:
         loss = self.loss()
         loss.backward()
         if self.fails(self.calls):
-            raise ValueError("as the test asks for")
+            raise self.error("as the test asks for")
         return loss
 
     def step(self):
@@ -150,6 +150,7 @@ def ranks(tmp_path_factory):
         *((kind, {"accumulate": True}) for kind in ("plain", "view", "unused")),  # static allows no no_sync()
         *((kind, {"objective": "loss"}) for kind in KINDS),
         *((kind, {"objective": "backward"}) for kind in ("plain", "view", "static view")),
+        *((kind, {"objective": "loss", "accumulate": True}) for kind in ("plain", "view", "unused")),
     ],
     ids=str,
 )
@@ -200,13 +201,37 @@ def fail_in_an_escape(rank, escape, call, **options):
 @pytest.mark.parametrize("kind", ["plain", "view", "static", "unused"])
 def test_exception_of_one_rank_in_an_escape_is_raised_by_all(ranks, kind):
     one, two = ranks.run(fail_in_an_escape, ACCEPTS, 1, **KINDS[kind])
-    assert two[0] == ("ValueError", "as the test asks for")
+    assert two[0] == ("LookupError", "as the test asks for")
     assert one[0] is not None
     assert one[0][0] == "RuntimeError"
     assert "process" in one[0][1]
     assert one[1], "rank 0 is not as before"
     assert two[1], "rank 1 is not as before"
     assert one[2] == two[2]
+
+
+def lose_children(rank):
+    """All children of a race lose its first step by what the closure raises on rank 1."""
+    training = Training(rank, REJECTS)
+    while not training.optimizer.escaping:
+        training.step()
+    if rank == 1:
+        training.error = ValueError
+        training.fails = lambda number: number < 3
+    training.step()
+    training.fails = lambda number: False
+    alive = [child.kind for child in training.optimizer._escape.memory.race.children]
+    return alive, training.steps(20).state()["weights"], training.step_number
+
+
+def unescaped(rank, steps):
+    return Training(rank, None).steps(steps).state()["weights"]
+
+
+def test_a_child_that_raises_on_one_rank_has_lost_on_all(ranks):
+    one, two = ranks.run(lose_children)
+    assert one == two
+    assert ranks.run(unescaped, one[2])[0] == one[1]
 
 
 def fail_at_a_look(rank):

@@ -296,6 +296,9 @@ def test_a_refused_group_is_not_added():
         ({"base": torch.nn.Linear}, TypeError, "must be a torch optimizer class"),
         ({"base": torch.optim.Optimizer}, TypeError, "step by itself"),
         ({"base": Hybrid}, TypeError, "step by itself"),
+        ({"base": type(Hybrid([nn.Parameter(torch.ones(1))], base=torch.optim.SGD))}, TypeError, "base=SGD"),
+        ({"base": torch.optim.SGD([nn.Parameter(torch.ones(1))])}, TypeError, "an object of SGD"),
+        ({"objective": lambda a: a}, TypeError, r"which takes \(a\)"),
         ({"escape": True}, TypeError, r"Escape\(\.\.\.\) or None"),
         ({"buffers": torch.ones(2)}, TypeError, "model.buffers"),
         ({"buffers": nn.BatchNorm1d(2).named_buffers()}, TypeError, "model.buffers.*an iterable of tuple"),
@@ -309,6 +312,14 @@ def test_a_refused_group_is_not_added():
 def test_bad_arguments_are_clear_errors(arguments, error, message):
     with pytest.raises(error, match=message):
         Hybrid([nn.Parameter(torch.ones(2))], **arguments)
+
+
+def test_options_by_position_and_groups_that_are_half_evolved_are_clear_errors():
+    weights = [nn.Parameter(torch.ones(2))]
+    with pytest.raises(TypeError, match="options of SGD go by keyword"):
+        Hybrid(weights, torch.optim.SGD, 0.1)
+    with pytest.raises(TypeError, match="evolve must be True or False, got 'no' in group 0"):
+        Hybrid([{"params": weights, "evolve": "no"}])
 
 
 def test_several_processes_are_refused_until_their_losses_are_reduced(monkeypatch):
