@@ -139,3 +139,9 @@ def test_kink_without_a_hessian_is_degenerate(dim):
     found = certify(lambda x: (x.abs() ** 1.5).sum(), [0.0] * dim)
     assert found.verdict == "degenerate"
     assert np.isnan(found.smallest)
+
+
+def test_a_function_that_is_constant_all_around_is_degenerate_in_many_variables_too():
+    found = certify(lambda x: 0 * x.sum() + 1, torch.ones(DENSE + 1, dtype=torch.float64))
+    assert found.verdict == "degenerate"
+    assert found.smallest == found.largest == 0
