@@ -25,6 +25,23 @@ EAGER = Escape(
     share=math.inf,
 )
 
+
+def regression(make):
+    """Model, its optimizer and closure."""
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randn(32, 1)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = make(model)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (model(x) - y).square().mean()
+        loss.backward()
+        return loss
+
+    return model, optimizer, closure
+
+
 BASES = {
     "ASGD": {"lr": 0.01},
     "Adadelta": {"lr": 0.5},
