@@ -49,6 +49,7 @@ def test_rastrigin_in_ten_dimensions_is_solved_by_alternation_and_by_neither_par
     assert reached[2] >= 18, reached
 
 
+@pytest.mark.slow
 def test_strict_saddle_is_left_and_its_minimum_found_to_1e_12_by_alternation_and_by_neither_part():
     arrived = AnyOf(SmallGradient(1e-9), Stalled(40))
     evolution = GeneticAlgorithm(population_size=20)

@@ -162,7 +162,8 @@ def gap(name, method, seed, max_evals, dim):
     return found.fun - problem.value
 
 
-@pytest.mark.parametrize("name", ["rastrigin", pytest.param("bbob_f15", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["rastrigin", "bbob_f15"])
 def test_of_20_runs_on_rastrigin_turned_or_not_18_find_the_lowest_minimum(name):
     assert sum(gap(name, BasinHopping(), seed, 6000, dim=3) <= 1e-6 for seed in SEEDS) >= 18
 
