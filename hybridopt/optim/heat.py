@@ -24,12 +24,8 @@ from hybridopt.optim.source import Source
 from hybridopt.optim.stage import Child, Stage, loss_number, params_of, racing
 
 T = TypeVar("T")
-OF_WEIGHTS = (
-    ArithmeticError,
-    AssertionError,
-    RuntimeError,
-    ValueError,
-)  # what weights can make a closure raise
+# what weights can make a closure raise
+OF_WEIGHTS = (ArithmeticError, AssertionError, RuntimeError, ValueError)
 logger = logging.getLogger(__name__)
 
 
@@ -88,7 +84,7 @@ class Heat:
         curvature : float
             Smallest eigenvalue as a share of the largest absolute one; NaN where it was not measured.
         """
-        self._run_at(())
+        self.together(lambda: self._run_at(()))
         genome = self._genome()  # by the gradients that are there now
         if not genome:
             return (), math.nan
@@ -128,27 +124,31 @@ class Heat:
         return self.ranks.together(run, self.optimizer)
 
     def _play(self, child: Child) -> Child:
-        """The child after a step; in all processes it has lost that step if it has in one."""
-        moved = self.together(lambda: self._tried(child))
-        if self.ranks.means([float(moved is None)], self.optimizer)[0]:
-            return replace(child, losses=(*child.losses, math.inf))
-        assert moved is not None
-        return moved
+        """The child after a step, which it has lost if its closure raised."""
+        moved = self._tried(child.kind, lambda: self.stage.play(child, self._child_step))
+        return replace(child, losses=(*child.losses, math.inf)) if moved is None else moved
 
-    def _tried(self, child: Child) -> Child | None:
-        """The child after a step; None where its weights make the closure raise, as its parent's may not."""
-        try:
-            return self.stage.play(
-                child, lambda: loss_number(self.source.child_step(self.optimizer), self.sign)
-            )
-        except OF_WEIGHTS as error:
-            logger.warning("%r raised %r; its loss counts as infinite", child.kind, error)
-            return None
+    def _child_step(self) -> float:
+        return loss_number(self.source.child_step(self.optimizer), self.sign)
+
+    def _tried(self, who: str, run: Callable[[], T]) -> T | None:
+        """What comes of other weights than the parent's; None in all processes if they made one raise."""
+
+        def guarded() -> T | None:
+            try:
+                return run()
+            except OF_WEIGHTS as error:
+                logger.warning("%r raised %r; its loss counts as infinite", who, error)
+                return None
+
+        found = self.together(guarded)
+        lost = self.ranks.means([float(found is None)], self.optimizer)[0] > 0
+        return None if lost else found
 
     def _run_at(self, weights: Iterable[tuple[int, Tensor]]) -> None:
         """Let the source make the gradients at the parent's weights, some of them replaced."""
         self.stage.show(weights)
-        self.together(lambda: self.source.gradients(self.optimizer))
+        self.source.gradients(self.optimizer)
 
     def _genome(self) -> list[int]:
         """Places among the racing parameters of those that are mutated, by the gradients that are there.
@@ -180,13 +180,13 @@ class Heat:
 
         here = self._flat(genome)
 
-        def gradient(there: Sequence[Tensor]) -> Tensor:
-            try:
-                self._run_at(zip(genome, there, strict=True))
-            except OF_WEIGHTS as error:
-                logger.warning("no curvature: the closure raised %r near the weights", error)
-                return torch.full_like(here, torch.nan)
+        def gradient_at(there: Sequence[Tensor]) -> Tensor:
+            self._run_at(zip(genome, there, strict=True))
             return self._flat(genome)
+
+        def gradient(there: Sequence[Tensor]) -> Tensor:
+            found = self._tried("curvature", lambda: gradient_at(there))
+            return torch.full_like(here, torch.nan) if found is None else found
 
         return mutation.downhill(weights, here, gradient, self.options.products, seed)
 

@@ -210,6 +210,29 @@ def test_exception_of_one_rank_in_an_escape_is_raised_by_all(ranks, kind):
     assert one[2] == two[2]
 
 
+def fail_at_curvature(rank):
+    """Rank 1 has an error that is not one of weights at the first product of a race, then both go on."""
+    training = Training(rank, REJECTS)
+    while not training.optimizer._escape.memory.due:
+        training.step()
+    if rank == 1:
+        training.fails = lambda number: number == 2
+    try:
+        training.step()
+    except Exception as error:
+        raised = type(error).__name__
+    else:
+        raised = None
+    training.fails = lambda number: False
+    return raised, training.steps(20).state()["weights"]
+
+
+def test_exception_of_one_rank_at_curvature_is_raised_by_all(ranks):
+    one, two = ranks.run(fail_at_curvature)
+    assert (one[0], two[0]) == ("RuntimeError", "LookupError")
+    assert one[1] == two[1]
+
+
 def lose_children(rank):
     """All children of a race lose its first step by what the closure raises on rank 1."""
     training = Training(rank, REJECTS)
