@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 _SYNCS = "require_forward_param_sync"  # DistributedDataParallel: the next forward broadcasts buffers
 _REDUCES = "require_backward_grad_sync"  # and expects a backward pass, whose gradients it reduces
+Place = tuple[dict[str, Tensor | None], str]  # a table, and a name in it
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +40,7 @@ class Buffers:
     """
 
     def __init__(self, named: Iterable[Tensor] | None) -> None:
-        self._places: list[tuple[dict[str, Tensor | None], str]] | None = None
+        self._places: list[Place] | None = None
         if named is not None:
             self._places = [({"": buffer}, "") for buffer in _tensors(named)]
         self._found = named is None
@@ -151,11 +152,10 @@ def _holders(params: Sequence[Tensor]) -> list[nn.Module]:
     return sorted(holders, key=order)
 
 
-def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None], str]]:
+def _places(holders: Sequence[nn.Module]) -> list[Place]:
     """Places of all their buffers."""
-    tables = {id(inner): inner._buffers for module in holders for inner in _modules(module)}
-    places: list[tuple[dict[str, Tensor | None], str]] = []
-    for table in tables.values():
+    places: list[Place] = []
+    for table in _tables(holders, "_buffers"):
         if isinstance(table, dict):
             places += [(table, name) for name in table]
         else:  # a scripted module's, whose places can't be filled anew
@@ -163,23 +163,24 @@ def _places(holders: Sequence[nn.Module]) -> list[tuple[dict[str, Tensor | None]
     return places
 
 
-def _written(
-    holders: Sequence[nn.Module], params: Sequence[Tensor]
-) -> list[tuple[dict[str, Tensor | None], str]]:
+def _written(holders: Sequence[nn.Module], params: Sequence[Tensor]) -> list[Place]:
     """Places of their frozen parameters, which a momentum encoder writes to; none if they are many."""
-    tables: dict[int, Any]
-    tables = {id(inner): inner._parameters for module in holders for inner in _modules(module)}
-    frozen = {
-        (id(table), name): (table, name, param)
-        for table in tables.values()
+    frozen = [
+        (table, name, param)
+        for table in _tables(holders, "_parameters")
         if isinstance(table, dict)
         for name, param in table.items()
         if param is not None and not param.requires_grad and param.grad is None
-    }
-    size = sum(param.numel() for _, _, param in frozen.values())
-    if size > sum(param.numel() for param in params if param.requires_grad):
-        return []
-    return [(table, name) for table, name, _ in frozen.values()]
+    ]
+    size = sum(param.numel() for _, _, param in frozen)
+    trained = sum(param.numel() for param in params if param.requires_grad)
+    return [(table, name) for table, name, _ in frozen] if size <= trained else []
+
+
+def _tables(holders: Sequence[nn.Module], kind: str) -> list[Any]:
+    """Tables of this kind of the modules and of all in them, each once."""
+    inner = {id(module): module for holder in holders for module in _modules(holder)}
+    return [getattr(module, kind) for module in inner.values()]
 
 
 def _parameters(module: nn.Module) -> Iterator[Tensor]:
