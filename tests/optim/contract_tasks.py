@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from hybrid_tasks import REJECTS, Task, same, seed_everything
+from hybrid_tasks import REJECTS, Task, plain_closure, same, seed_everything
 from torch import nn
 
 from hybridopt.optim import Hybrid
@@ -92,20 +92,6 @@ def task_loop(name: str, make: Make, options: dict[str, Any], *, closures: bool 
         return loss
 
     return Loop(task.model, optimizer, step)
-
-
-def plain_closure(
-    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor
-) -> Callable[[], torch.Tensor]:
-    """Zero, mean squared error, backward."""
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        loss = (model(x) - y).square().mean()
-        loss.backward()
-        return loss
-
-    return closure
 
 
 def small(

@@ -26,12 +26,8 @@ EAGER = Escape(
 )
 
 
-def regression(make):
-    """Model, its optimizer and closure."""
-    torch.manual_seed(0)
-    x, y = torch.randn(32, 4), torch.randn(32, 1)
-    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
-    optimizer = make(model)
+def plain_closure(model, optimizer, x, y):
+    """Zero, mean squared error, backward."""
 
     def closure():
         optimizer.zero_grad()
@@ -39,7 +35,16 @@ def regression(make):
         loss.backward()
         return loss
 
-    return model, optimizer, closure
+    return closure
+
+
+def regression(make):
+    """Model, its optimizer and closure."""
+    torch.manual_seed(0)
+    x, y = torch.randn(32, 4), torch.randn(32, 1)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = make(model)
+    return model, optimizer, plain_closure(model, optimizer, x, y)
 
 
 BASES = {

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from hybrid_tasks import EAGER, REJECTS, regression
+from hybrid_tasks import EAGER, REJECTS, plain_closure, regression
 from torch import nn
 
 from hybridopt.optim import Hybrid
@@ -17,13 +17,7 @@ def test_a_hessian_of_zeros_stops_nobody():
     model, x = nn.Sequential(nn.Linear(3, 8), nn.ReLU()), torch.rand(20, 3)
     nn.init.constant_(model[0].bias, -100.0)
     optimizer = Hybrid(model.parameters(), base=torch.optim.Adam, escape=REJECTS)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = (model(x) - 1).square().mean()
-        loss.backward()
-        return loss
-
+    closure = plain_closure(model, optimizer, x, 1.0)
     for _ in range(20):
         optimizer.step(closure)
     assert optimizer.history
@@ -39,13 +33,7 @@ def test_a_race_that_is_loaded_in_another_precision_ends(dtype):
     resumed = Hybrid(other.parameters(), escape=REJECTS)
     resumed.load_state_dict(optimizer.state_dict())
     x = torch.ones(5, 4, dtype=dtype)
-
-    def loss():
-        resumed.zero_grad()
-        loss = other(x).square().mean()
-        loss.backward()
-        return loss
-
+    loss = plain_closure(other, resumed, x, 0.0)
     tried = len(resumed.history)
     resumed.step(loss)
     assert len(resumed.history) == tried + 1
@@ -62,7 +50,7 @@ def test_what_others_hang_on_an_optimizer_is_still_theirs_after_an_escape(thing)
     _, optimizer, closure = regression(
         lambda model: Hybrid([{"params": model.parameters(), "tag": thing}], escape=EAGER)
     )
-    optimizer.thing, optimizer.state_before = thing, None
+    optimizer.thing = thing
     optimizer.scheduler = scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 10)
     state = optimizer.state
     while not any(attempt.accepted for attempt in optimizer.history):
@@ -175,13 +163,7 @@ def test_frozen_weights_and_grown_buffers_that_a_model_writes_are_felt_by_no_par
         torch.manual_seed(0)
         model, x, y = Momentum(), torch.randn(16, 4), torch.randn(16, 1)
         optimizer = Hybrid(model.parameters(), base=torch.optim.SGD, lr=0.05, escape=escape)
-
-        def closure(model=model, optimizer=optimizer, x=x, y=y):
-            optimizer.zero_grad()
-            loss = (model(x) - y).square().mean()
-            loss.backward()
-            return loss
-
+        closure = plain_closure(model, optimizer, x, y)
         for _ in range(20):
             optimizer.step(closure)
         finals.append([*model.parameters(), *model.buffers()])
