@@ -1,4 +1,4 @@
-"""Checks of options that are numbers: what was got, what is expected, said alike everywhere."""
+"""Checks of options, most of them numbers: what was got, what is expected, said alike everywhere."""
 
 from __future__ import annotations
 
@@ -60,3 +60,9 @@ def check_positive(name: str, value: Any) -> None:
 def check_not_negative(name: str, value: Any) -> None:
     """Refuse what is no number of at least 0."""
     check_number(name, value, lambda number: number >= 0, "at least 0")
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False: "no", 1, None."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be true or false, got {value!r}")

@@ -2,8 +2,9 @@
 
 Points are drawn a few at a time. A local search starts from the best of those that have no better point
 within the critical distance of multi-level single linkage, which shrinks as points are added. A search that
-can't end below the best minimum any more, by what BFGS knows of the curvature, is given up; so is one that
-runs into a minimum that is known. When the same minima keep coming back, the search is exhausted.
+runs into a minimum that is known is given up; so is, where only the best minimum is wanted, one that can't
+end below it any more, by what BFGS knows of the curvature. When the same minima keep coming back, or there is
+nowhere left to begin, the search is exhausted.
 
 References
 ----------
@@ -22,7 +23,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hybridopt.check import check_positive, check_whole
+from hybridopt.check import check_flag, check_positive, check_whole
 from hybridopt.core import Evaluation, Query, Traits
 from hybridopt.hybrid.minima import unit
 from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
@@ -50,6 +51,8 @@ class MultiStartState(SearchingState):
         Points drawn in all.
     begun : int
         Local searches begun.
+    idle : int
+        Times that points were drawn and none of all lay alone, so that no search began.
     """
 
     points: Tensor
@@ -57,15 +60,18 @@ class MultiStartState(SearchingState):
     fresh: Tensor
     drawn: int
     begun: int
+    idle: int
 
     @property
     def exhausted(self) -> bool:
         """Whether the minima found are likely to be all that searches end in.
 
         The expected number of minima, w (n - 1) / (n - w - 2) for w distinct ones in n searches, is then
-        within half of w (Boender and Rinnooy Kan 1987). Searches that were given up don't count.
+        within half of w (Boender and Rinnooy Kan 1987). Points from which no search need begin, since every
+        one is near to a better one, stand for one that came back. Searches that were given up don't count.
         """
-        count, ended = self.minima.x.shape[0], int(self.minima.visits.sum())
+        count = self.minima.x.shape[0]
+        ended = int(self.minima.visits.sum()) + self.idle
         spare = ended - count - 2
         return not self.searching and spare > 0 and count * (ended - 1) <= (count + 0.5) * spare
 
@@ -87,20 +93,25 @@ class MultiStart:
         Points drawn before searches start anew; by default `dim`, but at least 4 and at most 100.
     sharpness : float, > 0
         The larger, the larger is the critical distance, and the fewer searches start.
+    every : bool
+        Whether every minimum is wanted, for `result.minima`. False: only the best one, so that searches which
+        can't end below it are given up, and some of the others are never seen.
 
     Raises
     ------
     TypeError, ValueError
-        If an option is no such number.
+        If an option is none of these.
 
     Examples
     --------
     >>> import hybridopt
     >>> result = hybridopt.minimize(
-    ...     lambda x: (x**4 - 16 * x**2 + 5 * x).sum() / 2, bounds=[(-5, 4)] * 3,
+    ...     lambda x: (x**4 - 16 * x**2 + 5 * x).sum() / 2, bounds=[(-5, 4)] * 2,
     ...     method="multistart", max_evals=1500, seed=0)
-    >>> round(result.fun, 4)
-    -117.4985
+    >>> result.minima.fun.round(4).tolist()
+    [-78.3323, -64.1956, -64.1956, -50.0589]
+    >>> result.success  # it ended by itself
+    True
 
     References
     ----------
@@ -111,12 +122,14 @@ class MultiStart:
     population_size: int = 1
     points: int | None = None
     sharpness: float = 2.0
+    every: bool = True
 
     def __post_init__(self) -> None:
         check_whole("population_size", self.population_size, 1)
         if self.points is not None:
             check_whole("points", self.points, 1)
         check_positive("sharpness", self.sharpness)
+        check_flag("every", self.every)
 
     @property
     def traits(self) -> Traits:
@@ -140,6 +153,7 @@ class MultiStart:
             fresh=none.bool(),
             drawn=0,
             begun=self.population_size,
+            idle=0,
         )
 
     def ask(self, state: MultiStartState) -> Query:
@@ -152,14 +166,14 @@ class MultiStart:
     def tell(self, state: MultiStartState, evaluation: Evaluation) -> MultiStartState:
         if not state.searching:
             return self._begun(_gathered(state, evaluation))
-        return _with(replace(state, step=state.step + 1), told(state.searches, evaluation))
+        return _with(replace(state, step=state.step + 1), told(state.searches, evaluation, every=self.every))
 
     def _begun(self, state: MultiStartState) -> MultiStartState:
         """Searches from the best points that lie alone, if there are any."""
         chosen = (state.fresh & self._alone(state)).nonzero()[: self.population_size, 0]
         count = chosen.shape[0]
         if not count:
-            return state
+            return replace(state, idle=state.idle + 1)
         seed = child_seed(state.seed, "search", state.begun)
         searches = begin_again(state.searches, state.points[chosen], seed)
         fresh = state.fresh.index_fill(0, chosen, False)

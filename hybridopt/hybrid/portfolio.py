@@ -301,7 +301,12 @@ def default_arms(
     evolution = bipop_cmaes(covariance=covariance)
     if gradients:
         hopping = BasinHopping(population_size=1)
-        return {"local": MultiStart(), "hopping": hopping, "funnel": Funnel(), "evolution": evolution}
+        return {
+            "local": MultiStart(every=False),
+            "hopping": hopping,
+            "funnel": Funnel(),
+            "evolution": evolution,
+        }
     return {"evolution": evolution, "differential": SHADE()}
 
 

@@ -106,13 +106,13 @@ def query(searches: Searches) -> Query:
     return quasi_newton(searches.search.x.shape[1]).ask(searches.search)
 
 
-def told(searches: Searches, evaluation: Evaluation) -> Searches:
-    """Searches after their trials."""
+def told(searches: Searches, evaluation: Evaluation, *, every: bool = False) -> Searches:
+    """Searches after their trials; with `every` the hopeless ones run on to their minima."""
     ran, known = searches.search.running.rows, searches.known
     search = quasi_newton(evaluation.x.shape[1]).tell(searches.search, evaluation)
     origin = evaluation.value if searches.search.step == 0 else searches.origin
     width = unit(search.x[0], search.lower, search.upper)
-    over, back = _judged(search, known.minima, width)
+    over, back = _judged(search, known.minima, width, every)
     ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
     if not ended.shape[0] and not bool(over.any()):
         return Searches(search, origin, known)
@@ -141,12 +141,12 @@ def _stopped(searches: Searches, over: Tensor, ended: Tensor) -> Searches:
     return Searches(given_up(search, over), origin, known)
 
 
-def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
+def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor, every: bool) -> tuple[Tensor, Tensor]:
     """Running rows to be given up, a mask (rows,); and the minima (places) that some of them run into."""
     rows = search.running.rows
     if not rows.shape[0] or not minima.x.shape[0]:
         none = torch.zeros_like(rows, dtype=torch.bool)
         return none, rows[none]
-    lost = hopeless(search, minima.value[0])
     back, place = arriving(search, minima, width)
+    lost = torch.zeros_like(back) if every else hopeless(search, minima.value[0])
     return lost | back, place[back & ~lost]

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hybridopt.check import check_number, check_whole
+from hybridopt.check import check_flag, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits, project
 from hybridopt.evolution.differential import archive, history
 from hybridopt.evolution.differential.archive import Archive
@@ -114,6 +114,7 @@ class SHADE:
         check_number(
             "archive_share", self.archive_share, lambda v: 0 <= v < torch.inf, "finite and at least 0"
         )
+        check_flag("lehmer_rate", self.lehmer_rate)
 
     @property
     def traits(self) -> Traits:
