@@ -44,7 +44,7 @@ class Step:
     first : Tensor, shape (rows,), bool
         Those of them whose memory is empty.
     s, y : Tensor, shape (rows, dim)
-        Differences of points and of gradients.
+        Difference of points; of the gradients there, or what it is by the curvature near the new point.
     sy : Tensor, shape (rows,)
         Their product.
     length : Tensor, shape (rows,)
@@ -112,6 +112,10 @@ class Running:
     flat : Tensor, shape (rows,), int64
         Steps since then.
     memory : dataclass
+    refused : Tensor, shape (rows,)
+        Length of the last trial on the line that was not accepted; 0 where there is none, or none on it.
+    refused_grad : Tensor, shape (rows, dim)
+        At that trial.
     """
 
     rows: Tensor
@@ -123,6 +127,8 @@ class Running:
     mark: Tensor
     flat: Tensor
     memory: Any
+    refused: Tensor
+    refused_grad: Tensor
 
 
 @dataclass(frozen=True)
@@ -259,4 +265,5 @@ def _waiting(memory: Memory, x: Tensor, rows: Tensor) -> Running:
     search = begin(torch.zeros_like(x), zero, zero, torch.full_like(zero, torch.inf))
     count = torch.zeros_like(rows)
     active = torch.zeros_like(x, dtype=torch.bool)
-    return Running(rows, True, x, search, active, count, search.low[:, 1], count, memory.empty(x))
+    mark, none = search.low[:, 1], torch.zeros_like(x)
+    return Running(rows, True, x, search, active, count, mark, count, memory.empty(x), zero, none)

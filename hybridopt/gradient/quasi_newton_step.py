@@ -27,6 +27,7 @@ from hybridopt.gradient.rows import choose, take
 from hybridopt.rng import child_seed
 from hybridopt.start import fill
 
+BESIDE = 0.02, 2.0  # of an accepted step: a refused trial so far from it tells of the curvature there
 PATIENCE = 10  # accepted steps without a clearly lower value before a row counts as stalled
 CLEARLY = 64.0  # roundings of the value
 
@@ -188,13 +189,25 @@ def _moved(
     lower = _lower(here.value, running.mark)
     flat, mark = torch.where(lower, 0, running.flat + accepted), torch.where(lower, here.value, running.mark)
     trial = _trial(here.x, search, state)
-    return Running(running.rows, running.whole, trial, search, active, pairs, mark, flat, known), here
+    refused, refused_grad = torch.zeros_like(running.refused), running.refused_grad
+    if not verdict.every:
+        beside = ~new & (after.value < torch.inf)
+        if verdict.bent is not None:
+            beside &= ~verdict.bent
+        refused = torch.where(beside, running.search.length, refused)
+        refused_grad = torch.where(beside[:, None], after.grad, refused_grad)
+    moved = Running(
+        running.rows, running.whole, trial, search, active, pairs, mark, flat, known, refused, refused_grad
+    )
+    return moved, here
 
 
 def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict) -> Step:
     """What the accepted rows have seen of the curvature."""
     running = state.running
     s, y = after.x - before.x, after.grad - before.grad
+    if bool((running.refused > 0).any()):
+        y = _local(running, s, y, after, verdict)
     if state.bounded:
         y = torch.where(running.active, 0.0, y)
     sy = (s * y).sum(1)
@@ -205,6 +218,21 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
         sy = torch.where(learned, sy, 1.0)
     first = learned & (running.pairs == 0)
     return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent)
+
+
+def _local(running: Running, s: Tensor, y: Tensor, after: _Place, verdict: _Verdict) -> Tensor:
+    """Differences of gradients over steps s, (rows, dim), by the curvature near the new point if known.
+
+    It is where a trial near it was refused. Along the whole step it may have been another, even none in the
+    mean: from a saddle to the bottom beside it.
+    """
+    share = 1 - running.refused / running.search.length
+    near = (running.refused > 0) & (share.abs() > BESIDE[0]) & (share.abs() < BESIDE[1])
+    if verdict.bent is not None:
+        near &= ~verdict.bent
+    local = (after.grad - running.refused_grad) / share[:, None]
+    near &= (s * local).sum(1) > 0
+    return torch.where(near[:, None], local, y)
 
 
 def _line(

@@ -233,6 +233,24 @@ def test_accepted_steps_keep_the_weak_wolfe_conditions(method, fun):
     assert accepted > 100
 
 
+@pytest.mark.parametrize(("method", "theirs", "most"), [(BFGS, "BFGS", 0.67), (LBFGS, "L-BFGS-B", 1.0)])
+def test_searches_leave_saddles_in_no_more_evaluations_than_scipys(method, theirs, most):
+    def wells(x):
+        return (x * x - 1).square().sum(-1) + 0.3 * (x[..., 1:] * x[..., :-1]).sum(-1)
+
+    def with_gradient(x):
+        x = torch.tensor(x, requires_grad=True)
+        value = wells(x)
+        value.backward()
+        return value.item(), x.grad.numpy()
+
+    x = starts(30, 20, width=0.01)
+    state = run(method(tol=1e-5), wells, x)
+    found = [scipy.optimize.minimize(with_gradient, row, jac=True, method=theirs) for row in x.numpy()]
+    assert state.cost.double().mean() <= most * np.mean([2 * end.nfev for end in found])
+    assert state.value.mean() <= np.mean([end.fun for end in found]) + 0.1
+
+
 def test_bfgs_goes_down_along_kinks():
     def ridge(x):  # the sharp ridge of BBOB, and a convex function with a kink
         return x[..., 0].square() + 100 * x[..., 1:].square().sum(-1).sqrt()
