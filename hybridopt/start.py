@@ -28,6 +28,12 @@ def widths(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where(torch.isfinite(box), box, x.abs().clamp_min(1.0))
 
 
+def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """Unit of distance of every coordinate (`widths`), 1 where it is fixed; (dim,)."""
+    width = widths(x, lower, upper)
+    return torch.where(width > 0, width, torch.ones_like(width))
+
+
 def fill(x: Tensor, count: int, lower: Tensor, upper: Tensor, seed: int) -> Tensor:
     """Exactly `count` rows: the first ones of `x`, then random ones.
 

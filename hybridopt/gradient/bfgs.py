@@ -115,7 +115,10 @@ class BFGS:
         A row has settled when a step lowers its value f by at most ftol * max(abs(f), 1). 0 is never.
     first_step : float, > 0
         Length of the first trial step, in the coordinates of x, where the gradient is longer than this; else
-        the step is as long as the gradient.
+        the step is as long as the gradient. With `scaled`, its length in widths of the box.
+    scaled : bool
+        Whether variables are measured in widths of the box, where it is finite: a box with sides of unlike
+        size is then as a cube. False: as they are.
     max_trials : int, at least 2
         Trials of a line search before it gives up. Then the row forgets its matrix, and if that does not help
         it has stalled.
@@ -152,6 +155,7 @@ class BFGS:
     tol: float = 0.0
     ftol: float = 0.0
     first_step: float = 1.0
+    scaled: bool = False
     max_trials: int = 20
 
     def __post_init__(self) -> None:
@@ -195,7 +199,7 @@ def informed(state: QuasiNewtonState, factor: Tensor) -> QuasiNewtonState:
     state : QuasiNewtonState
         As `BFGS.init` makes it.
     factor : Tensor, shape (dim, dim)
-        F, for instance of a search that ended nearby.
+        F, for instance of a search that ended nearby; in scaled coordinates, if the state has such.
     """
     memory = state.running.memory
     memory = replace(memory, factor=factor.expand_as(memory.factor).contiguous())

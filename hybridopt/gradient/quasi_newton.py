@@ -22,11 +22,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hybridopt.check import check_not_negative, check_positive, check_whole
+from hybridopt.check import check_flag, check_not_negative, check_positive, check_whole
 from hybridopt.core import Query, State, project
 from hybridopt.gradient.line_search import Bracket, begin
 from hybridopt.gradient.rows import join, take
-from hybridopt.start import fill
+from hybridopt.start import fill, unit
 
 RUNNING, CONVERGED, SETTLED, STALLED, FAILED = range(5)
 
@@ -45,6 +45,7 @@ class Step:
         Those of them whose memory is empty.
     s, y : Tensor, shape (rows, dim)
         Difference of points; of the gradients there, or what it is by the curvature near the new point.
+        Both in scaled coordinates.
     sy : Tensor, shape (rows,)
         Their product.
     length : Tensor, shape (rows,)
@@ -65,6 +66,8 @@ class Step:
 
 class Memory(Protocol):
     """A kind of memory of curvature; a memory itself is a record of rows (`rows.take`).
+
+    It knows points and gradients in coordinates that are scaled (`QuasiNewtonState.scale`).
 
     Attributes
     ----------
@@ -149,6 +152,8 @@ class QuasiNewtonState(State):
         The rows of status 0.
     bounded : bool
         Whether any bound is finite.
+    scale : Tensor, shape (dim,), optional
+        Lengths that variables are measured in, for the memory and first steps; None: all in 1.
     """
 
     grad: Tensor
@@ -156,6 +161,7 @@ class QuasiNewtonState(State):
     cost: Tensor
     running: Running
     bounded: bool
+    scale: Tensor | None
 
 
 class Options(Protocol):
@@ -170,6 +176,8 @@ class Options(Protocol):
     @property
     def first_step(self) -> float: ...
     @property
+    def scaled(self) -> bool: ...
+    @property
     def max_trials(self) -> int: ...
 
 
@@ -180,6 +188,7 @@ def check_options(options: Options) -> None:
     check_not_negative("tol", options.tol)
     check_not_negative("ftol", options.ftol)
     check_positive("first_step", options.first_step)
+    check_flag("scaled", options.scaled)
     check_whole("max_trials", options.max_trials, 2)
 
 
@@ -203,6 +212,7 @@ def start(
         cost=count,
         running=_waiting(memory, x, rows),
         bounded=bounded,
+        scale=unit(x[0], lower, upper) if options.scaled else None,
     )
 
 

@@ -178,10 +178,11 @@ def _moved(
         if bool(fixed.any()):
             known = memory.fix(known, fixed)
         free = torch.where(active, 0.0, free)
-    known, product = memory.multiply(known, free)
+    known, product = memory.multiply(known, _scaled(free, state))
+    product = _scaled(product, state)
     direction = torch.where(active, 0.0, -product) if state.bounded else -product
     ambition = memory.ambition * (before.value - here.value)
-    search, pairs = _line(options, here.value, ambition, free, direction, pairs)
+    search, pairs = _line(options, state, before.value, here.value, ambition, free, direction, pairs)
     if not verdict.every:
         new = accepted | verdict.again
         search = begun(new, search, verdict.search)
@@ -210,6 +211,8 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
         y = _local(running, s, y, after, verdict)
     if state.bounded:
         y = torch.where(running.active, 0.0, y)
+    if state.scale is not None:
+        s, y = s / state.scale, y * state.scale
     sy = (s * y).sum(1)
     kind = torch.finfo(sy.dtype)
     learned = verdict.accepted & (sy > -kind.eps * verdict.fall) & (sy > kind.tiny**0.5)  # squares of it
@@ -235,8 +238,20 @@ def _local(running: Running, s: Tensor, y: Tensor, after: _Place, verdict: _Verd
     return torch.where(near[:, None], local, y)
 
 
+def _scaled(covector: Tensor, state: QuasiNewtonState) -> Tensor:
+    """Gradients in scaled coordinates, or directions in those of x; (rows, dim)."""
+    return covector if state.scale is None else covector * state.scale
+
+
 def _line(
-    options: Options, value: Tensor, ambition: Tensor, grad: Tensor, direction: Tensor, pairs: Tensor
+    options: Options,
+    state: QuasiNewtonState,
+    before: Tensor,
+    value: Tensor,
+    ambition: Tensor,
+    grad: Tensor,
+    direction: Tensor,
+    pairs: Tensor,
 ) -> tuple[Bracket, Tensor]:
     """New lines for all rows, and how much each memory knows: nothing where its direction leads up."""
     slope = (grad * direction).sum(1)
@@ -244,10 +259,15 @@ def _line(
     length = torch.where(ambition > rounding, (ambition / -slope).clamp_max(1.0), 1.0)
     plain = (pairs == 0) | ~(slope < 0)
     if bool(plain.any()):
-        square = (grad * grad).sum(1)
-        direction = torch.where(plain[:, None], -grad, direction)
+        steepest = _scaled(grad, state)
+        square = (steepest * steepest).sum(1)
+        direction = torch.where(plain[:, None], -_scaled(steepest, state), direction)
         slope = torch.where(plain, -square, slope)
-        length = torch.where(plain, (options.first_step / square.sqrt()).clamp_max(1.0), length)
+        first = options.first_step / square.sqrt()
+        short = first.clamp_max(1.0)
+        if options.scaled:  # the box tells how long a first step is, however flat the function
+            short = torch.where((before == torch.inf) & (square > 0), first, short)
+        length = torch.where(plain, short, length)
         pairs = torch.where(plain, 0, pairs)
     return begin(direction, length, slope, value), pairs
 
@@ -307,6 +327,7 @@ def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Run
         cost,
         running,
         state.bounded,
+        state.scale,
     )
 
 

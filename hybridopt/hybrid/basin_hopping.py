@@ -29,12 +29,12 @@ from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.gradient.bfgs import informed, lent
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
-from hybridopt.gradient.suited import quasi_newton
+from hybridopt.gradient.suited import in_box
 from hybridopt.hybrid.judge import arriving, believed, hopeless, promised
 from hybridopt.hybrid.keep import best_of, with_best
-from hybridopt.hybrid.minima import NEAR, Minima, add, duplicates, none_yet, unit
+from hybridopt.hybrid.minima import NEAR, Minima, add, duplicates, none_yet
 from hybridopt.rng import child_seed, generator
-from hybridopt.start import fill
+from hybridopt.start import fill, unit
 
 RETURNING = 0.3  # share of the hops that win nothing that are to have come back where they began
 LEARNING = 0.5  # how quickly the reach of hops follows, in natural logarithms a generation
@@ -162,7 +162,7 @@ class BasinHopping:
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> BasinHoppingState:
         starts = fill(x, self.population_size, lower, upper, child_seed(seed, "starts"))
-        search = quasi_newton(starts.shape[1]).init(starts, lower, upper, seed=child_seed(seed, "search", 0))
+        search = in_box(starts.shape[1]).init(starts, lower, upper, seed=child_seed(seed, "search", 0))
         return BasinHoppingState(
             search.x,
             search.value,
@@ -184,11 +184,11 @@ class BasinHopping:
         )
 
     def ask(self, state: BasinHoppingState) -> Query:
-        return quasi_newton(state.x.shape[1]).ask(state.search)
+        return in_box(state.x.shape[1]).ask(state.search)
 
     def tell(self, state: BasinHoppingState, evaluation: Evaluation) -> BasinHoppingState:
         before, ran = state.search, state.search.running.rows
-        search = quasi_newton(state.x.shape[1]).tell(before, evaluation)
+        search = in_box(state.x.shape[1]).tell(before, evaluation)
         best_x, best_value = best_of(evaluation, state.best_x, state.best_value)
         state = replace(state, step=state.step + 1, search=search, best_x=best_x, best_value=best_value)
         state = _ended(state, ran, self.ftol)
@@ -214,7 +214,7 @@ class BasinHopping:
             state,
             members=state.members.index_copy(0, row, x),
             heights=state.heights.index_fill(0, row, torch.inf),
-            search=quasi_newton(x.shape[1]).restart(state.search, row, x),
+            search=in_box(x.shape[1]).restart(state.search, row, x),
             hops=state.hops.index_fill(0, row, False),
             idle=0,
         )
@@ -232,7 +232,7 @@ class BasinHopping:
             hops = torch.zeros_like(state.hops)
             unknown = torch.full_like(state.heights, torch.inf)
             state = replace(state, members=starts, heights=unknown, idle=0, reach=self.reach, factor=None)
-        search = quasi_newton(starts.shape[1]).init(starts, state.lower, state.upper, seed=seed)
+        search = in_box(starts.shape[1]).init(starts, state.lower, state.upper, seed=seed)
         if state.factor is not None:
             search = informed(search, state.factor)
         return replace(state, search=search, hops=hops)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hybridopt.start import widths
-
 MOST = 1000  # minima that are remembered: the best ones
 NEAR = 1e-3  # of the widths: ends as near as this to one another are one minimum
 
@@ -34,12 +32,6 @@ def none_yet(like: Tensor) -> Minima:
     """No minima, for points like these rows (n, dim)."""
     none = like.new_empty(0)
     return Minima(like.new_empty(0, like.shape[1]), none, none.long())
-
-
-def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """Unit of distance of every coordinate (`hybridopt.start.widths`), 1 where it is fixed; (dim,)."""
-    width = widths(x, lower, upper)
-    return torch.where(width > 0, width, torch.ones_like(width))
 
 
 def add(minima: Minima, x: Tensor, value: Tensor, width: Tensor) -> Minima:

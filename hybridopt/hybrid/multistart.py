@@ -25,10 +25,9 @@ from torch import Tensor
 
 from hybridopt.check import check_flag, check_positive, check_whole
 from hybridopt.core import Evaluation, Query, Traits
-from hybridopt.hybrid.minima import unit
 from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
 from hybridopt.rng import child_seed
-from hybridopt.start import fill
+from hybridopt.start import fill, unit
 
 MOST = 500  # points that are remembered: the best ones
 CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum

@@ -57,12 +57,15 @@ class Books:
         Units of the turn that goes on.
     low : float
         Its best value.
+    noise : float
+        Values that differ by no more may be the same.
     """
 
     accounts: dict[str, Account]
     results: tuple[float, ...] = ()
     cost: int = 0
     low: float = math.inf
+    noise: float = 0.0
 
     def booked(self, cost: int, low: float) -> Books:
         """Books after a batch of the turn that goes on."""
@@ -83,19 +86,19 @@ class Books:
         accounts[name] = Account(
             account.spent + self.cost,
             account.turns + 1,
-            account.credit + min(1.0, share) * earns(self.results, self.low),
+            account.credit + min(1.0, share) * earns(self.results, self.low, self.noise),
             account.paid + self.cost,
         )
-        return Books(accounts, (*self.results, self.low)[-RESULTS:])
+        return Books(accounts, (*self.results, self.low)[-RESULTS:], noise=self.noise)
 
 
-def earns(results: tuple[float, ...], value: float) -> bool:
-    """Whether a value is among the best of `results`, and none of them again."""
+def earns(results: tuple[float, ...], value: float, noise: float = 0.0) -> bool:
+    """Whether a value is among the best of `results`, and none of them again, but for noise."""
     if not results or not math.isfinite(value):
         return False
     ranked = sorted(results)
     lowest, middle = ranked[0], ranked[len(ranked) // 2]
-    apart = NEW * (middle - lowest) if math.isfinite(middle) else 0.0
+    apart = max(noise, NEW * (middle - lowest) if math.isfinite(middle) else 0.0)
     if value > ranked[int(TOP * len(ranked))]:
         return False
     return value < lowest - apart or all(abs(value - result) > apart for result in ranked)

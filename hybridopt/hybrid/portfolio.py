@@ -48,6 +48,7 @@ BELIEF = {
 }  # credit to begin with, at both
 STEPS = 0.05  # what is left of the credit of arms that take gradients, where gradients tell nothing
 NOISE = 1e-9  # relative difference of two values at one point that is no rounding
+NOISES = 3.0  # times what two values at one point differ by: values may differ by so much from noise alone
 
 _AXES = Separable()
 
@@ -247,8 +248,10 @@ class Portfolio:
         """What a second value at the end of the first search tells."""
         before = float(self._first_search(state).value[0])
         rounding = 64 * torch.finfo(state.x.dtype).eps  # batches of other sizes may add up in another order
-        noisy = abs(value - before) > max(NOISE, rounding) * max(1.0, abs(before))
-        return replace(state, noisy=noisy, agreed=-1 if noisy else state.agreed)
+        if abs(value - before) <= max(NOISE, rounding) * max(1.0, abs(before)):
+            return replace(state, noisy=False)
+        books = replace(state.books, noise=NOISES * abs(value - before))
+        return replace(state, noisy=True, agreed=-1, books=books)
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:
         """A mixture of the start and of the end of the first local search."""

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from hybridopt.core import Evaluation, Query, State
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
-from hybridopt.gradient.suited import quasi_newton
+from hybridopt.gradient.suited import in_box
 from hybridopt.hybrid.judge import arriving, hopeless
-from hybridopt.hybrid.minima import Minima, add, none_yet, unit
+from hybridopt.hybrid.minima import Minima, add, none_yet
+from hybridopt.start import unit
 
 MOST = 1000  # ends that are remembered: the last ones
 
@@ -90,26 +91,26 @@ class SearchingState(State):
 def begin(x: Tensor, lower: Tensor, upper: Tensor, seed: int) -> Searches:
     """Searches from rows (rows, dim); nothing is known yet."""
     none = x.new_empty(0)
-    search = quasi_newton(x.shape[1]).init(x, lower, upper, seed=seed)
+    search = in_box(x.shape[1]).init(x, lower, upper, seed=seed)
     return Searches(search, search.value, Known(none_yet(x), x.new_empty(0, x.shape[1]), none, none))
 
 
 def begin_again(searches: Searches, x: Tensor, seed: int) -> Searches:
     """Searches from other rows (rows, dim)."""
     search = searches.search
-    search = quasi_newton(x.shape[1]).init(x, search.lower, search.upper, seed=seed)
+    search = in_box(x.shape[1]).init(x, search.lower, search.upper, seed=seed)
     return Searches(search, search.value, searches.known)
 
 
 def query(searches: Searches) -> Query:
     """What the searches that run want to know."""
-    return quasi_newton(searches.search.x.shape[1]).ask(searches.search)
+    return in_box(searches.search.x.shape[1]).ask(searches.search)
 
 
 def told(searches: Searches, evaluation: Evaluation, *, every: bool = False) -> Searches:
     """Searches after their trials; with `every` the hopeless ones run on to their minima."""
     ran, known = searches.search.running.rows, searches.known
-    search = quasi_newton(evaluation.x.shape[1]).tell(searches.search, evaluation)
+    search = in_box(evaluation.x.shape[1]).tell(searches.search, evaluation)
     origin = evaluation.value if searches.search.step == 0 else searches.origin
     width = unit(search.x[0], search.lower, search.upper)
     over, back = _judged(search, known.minima, width, every)

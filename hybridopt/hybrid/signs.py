@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hybridopt.hybrid.minima import unit
 from hybridopt.hybrid.searches import Known, Searches
+from hybridopt.start import unit
 
 NEUTRAL = 0.4  # foresight before there is any
 SURE = 3  # searches that weigh as much as that

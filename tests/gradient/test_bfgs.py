@@ -359,6 +359,40 @@ def test_first_steps_of_rows_together_equal_those_of_each_alone(method):
         torch.testing.assert_close(optimizer.ask(together).x, asked, rtol=1e-11, atol=1e-12)
 
 
+def asked(optimizer, fun, x, lower, upper, steps=30):
+    """The points of some steps, (steps, rows, dim)."""
+    evaluate, state, points = evaluator(fun, lower, upper), optimizer.init(x, lower, upper, seed=0), []
+    for _ in range(steps):
+        points.append(optimizer.ask(state).x)
+        state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    return torch.stack(points)
+
+
+@METHODS
+@pytest.mark.parametrize(
+    ("sides", "height"), [([0.125, 1, 64, 1024], 1.0), ([0.125, 1, 64, 1024], 2.0**-30), ([1] * 4, 2.0**20)]
+)
+def test_scaled_searches_know_neither_the_units_of_the_variables_nor_of_the_value(method, sides, height):
+    sides, cube = torch.tensor(sides, **F64), torch.full((4,), 2.0, **F64)
+    optimizer, x = method(scaled=True, first_step=0.1), starts(1, 4, width=3.0)
+    expected = asked(optimizer, rosenbrock, x, -cube, cube)
+    points = asked(
+        optimizer, lambda z: height * rosenbrock(z / sides), x * sides, -cube * sides, cube * sides
+    )
+    assert torch.equal(points / sides, expected)
+
+
+@METHODS
+def test_the_first_step_of_a_scaled_search_is_a_share_of_the_box(method):
+    lower, upper = torch.tensor([-3.0, 0.0], **F64), torch.tensor([5.0, 1.0], **F64)
+    x = torch.tensor([[1.0, 0.4]], **F64)
+    points = asked(
+        method(scaled=True, first_step=0.2), lambda x: 1e-3 * (x - x.new_tensor([2, 0.5])).square().sum(-1),
+        x, lower, upper, steps=2,
+    )  # fmt: skip
+    assert ((points[1] - x) / (upper - lower)).norm().item() == pytest.approx(0.2)
+
+
 @METHODS
 def test_rows_that_end_are_not_asked_again_and_cost_nothing_more(method):
     fun, middle, _ = quadratic(4, 10)
@@ -482,6 +516,7 @@ def test_minimize_leaves_a_saddle(method):
         ({"first_step": 0.0}, ValueError),
         ({"max_trials": 1}, ValueError),
         ({"population_size": 2.5}, TypeError),
+        ({"scaled": 1}, TypeError),
     ],
 )
 def test_impossible_options_are_refused(method, options, error):

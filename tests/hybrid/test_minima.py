@@ -2,7 +2,8 @@
 
 import torch
 
-from hybridopt.hybrid.minima import add, duplicates, none_yet, unit
+from hybridopt.hybrid.minima import add, duplicates, none_yet
+from hybridopt.start import unit
 
 F64 = {"dtype": torch.float64}
 
