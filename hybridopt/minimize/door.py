@@ -20,7 +20,7 @@ from hybridopt.objectives.space import parse_start_and_bounds
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-CENTRAL = 1e-3  # of the widths: so near to the middle of a box "auto" begins; off it, since saddles lie there
+CENTRAL = 0.05  # of the widths: so near to the middle of a box "auto" begins; off it, since saddles lie there
 
 
 def minimize(

@@ -268,21 +268,30 @@ def test_other_landscapes_are_not_rough(number):
         assert not next(state for state in walk if state.turn != "local" or state.step > 500).rough
 
 
-@pytest.mark.parametrize("where", ["value", "point"])
-def test_noise_is_noticed_and_values_lead(where):
+def test_noise_is_noticed_and_values_lead():
     generator = torch.Generator().manual_seed(0)  # one of its own: no seed of ours makes it repeat
 
     def noisy(x):
-        if where == "value":
-            return x.square().sum(-1) + 1e-3 * torch.randn(x.shape[:-1], generator=generator, dtype=x.dtype)
-        return (x + 0.01 * torch.randn(x.shape, generator=generator, dtype=x.dtype)).square().sum(-1)
+        return x.square().sum(-1) + 1e-3 * torch.randn(x.shape[:-1], generator=generator, dtype=x.dtype)
 
-    led = 0
+    shares = []
     for seed in range(4):
         found = hybridopt.minimize(noisy, bounds=[(-3, 2)] * 3, vectorized=True, max_evals=1500, seed=seed)
         assert abs(torch.from_numpy(found.x)).max() < 0.2
-        led += found.phases["evolution"].cost
-    assert led > 0.6 * 4 * 1500
+        shares.append(found.phases["evolution"].cost / found.ledger.cost)
+    assert min(shares) > 0.6
+
+
+def test_no_arm_is_paid_for_noise():
+    generator = torch.Generator().manual_seed(0)
+
+    def shaken(x):  # its gradient too
+        return (x + 0.01 * torch.randn(x.shape, generator=generator, dtype=x.dtype)).square().sum(-1)
+
+    for seed in range(4):
+        found = hybridopt.minimize(shaken, bounds=[(-3, 2)] * 3, vectorized=True, max_evals=1500, seed=seed)
+        assert abs(torch.from_numpy(found.x)).max() < 0.1
+        assert found.phases["local"].cost < 0.5 * found.ledger.cost
 
 
 @pytest.mark.parametrize("dim", [150, 2000])
