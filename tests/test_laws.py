@@ -5,6 +5,8 @@ import torch
 from deap import base, tools
 
 from hybridopt import (
+    BFGS,
+    LBFGS,
     Alternate,
     BasinHopping,
     GeneticAlgorithm,
@@ -77,6 +79,8 @@ VARIANTS = {
     ),
     "callable-schedule": descent(schedule=lambda step: 0.05 / (1 + step)),
     "diverging": descent(lr=1e3),
+    "scaled-bfgs": BFGS(scaled=True, first_step=0.1),
+    "scaled-lbfgs": LBFGS(scaled=True, first_step=0.1),
     "noisy-adam": GradientNoise(TorchGradient(torch.optim.Adam, lr=0.05), eta=1.0),
     "noisy-rows": GradientNoise(descent(population_size=4)),
     "perturbed-momentum": PerturbedDescent(descent(momentum=0.9), threshold=1.0),

@@ -116,10 +116,10 @@ class LBFGS:
         A row has settled when a step lowers its value f by at most ftol * max(abs(f), 1). 0 is never.
     first_step : float, > 0
         Length of the first trial step, in the coordinates of x, where the gradient is longer than this; else
-        the step is as long as the gradient. With `scaled`, its length in widths of the box.
+        the step is as long as the gradient. With `scaled`, in widths of the box, whatever the gradient.
     scaled : bool
         Whether variables are measured in widths of the box, where it is finite: a box with sides of unlike
-        size is then as a cube. False: as they are.
+        size is then as a cube. A first step that leads nowhere so is tried again in the coordinates of x.
     max_trials : int, at least 2
         Trials of a line search before it gives up. Then the row forgets its steps, and if that does not help
         it has stalled.
@@ -127,7 +127,7 @@ class LBFGS:
     Raises
     ------
     TypeError, ValueError
-        If an option is no number, or out of its range.
+        If an option is of another kind, or out of its range.
 
     Examples
     --------

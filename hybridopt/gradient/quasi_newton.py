@@ -26,7 +26,7 @@ from hybridopt.check import check_flag, check_not_negative, check_positive, chec
 from hybridopt.core import Query, State, project
 from hybridopt.gradient.line_search import Bracket, begin
 from hybridopt.gradient.rows import join, take
-from hybridopt.start import fill, unit
+from hybridopt.start import fill
 
 RUNNING, CONVERGED, SETTLED, STALLED, FAILED = range(5)
 
@@ -44,7 +44,7 @@ class Step:
     first : Tensor, shape (rows,), bool
         Those of them whose memory is empty.
     s, y : Tensor, shape (rows, dim)
-        Difference of points; of the gradients there, or what it is by the curvature near the new point.
+        Difference of points; that of gradients over it, where known by the curvature beside the new point.
         Both in scaled coordinates.
     sy : Tensor, shape (rows,)
         Their product.
@@ -212,8 +212,15 @@ def start(
         cost=count,
         running=_waiting(memory, x, rows),
         bounded=bounded,
-        scale=unit(x[0], lower, upper) if options.scaled else None,
+        scale=_scale(lower, upper) if options.scaled else None,
     )
+
+
+def _scale(lower: Tensor, upper: Tensor) -> Tensor | None:
+    """Widths of a box, (dim,), 1 where they can't be squared twice; None where that is so everywhere."""
+    width, least = upper - lower, torch.finfo(lower.dtype).tiny ** 0.25
+    usable = (width > least) & (width < 1 / least)
+    return torch.where(usable, width, 1.0) if bool(usable.any()) else None
 
 
 def query(state: QuasiNewtonState) -> Query:

@@ -127,8 +127,16 @@ def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _P
     search = replace(
         search, length=torch.where(back, search.low[:, 0], search.length), forced=search.forced | back
     )
-    again = over & ~back & (running.pairs > 0)
+    again = over & ~back & ((running.pairs > 0) | _may_be_plainer(state, before))
     return _Verdict(accepted, False, again, over & ~back & ~again, search, fall, bent)
+
+
+def _may_be_plainer(state: QuasiNewtonState, before: _Place) -> Tensor:
+    """Rows whose line is not that of steepest descent in the coordinates of x; bool, (rows,)."""
+    if state.scale is None:
+        return torch.zeros_like(state.running.rows, dtype=torch.bool)
+    steepest = torch.where(state.running.active, 0.0, -before.grad)
+    return (state.running.search.direction != steepest).any(1) & (before.value < torch.inf)
 
 
 def _status(
@@ -182,7 +190,7 @@ def _moved(
     product = _scaled(product, state)
     direction = torch.where(active, 0.0, -product) if state.bounded else -product
     ambition = memory.ambition * (before.value - here.value)
-    search, pairs = _line(options, state, before.value, here.value, ambition, free, direction, pairs)
+    search, pairs = _line(options, state, here, before.value == torch.inf, ambition, direction, pairs, free)
     if not verdict.every:
         new = accepted | verdict.again
         search = begun(new, search, verdict.search)
@@ -190,13 +198,7 @@ def _moved(
     lower = _lower(here.value, running.mark)
     flat, mark = torch.where(lower, 0, running.flat + accepted), torch.where(lower, here.value, running.mark)
     trial = _trial(here.x, search, state)
-    refused, refused_grad = torch.zeros_like(running.refused), running.refused_grad
-    if not verdict.every:
-        beside = ~new & (after.value < torch.inf)
-        if verdict.bent is not None:
-            beside &= ~verdict.bent
-        refused = torch.where(beside, running.search.length, refused)
-        refused_grad = torch.where(beside[:, None], after.grad, refused_grad)
+    refused, refused_grad = _refused(running, after, verdict)
     moved = Running(
         running.rows, running.whole, trial, search, active, pairs, mark, flat, known, refused, refused_grad
     )
@@ -223,6 +225,18 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
     return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent)
 
 
+def _refused(running: Running, after: _Place, verdict: _Verdict) -> tuple[Tensor, Tensor]:
+    """Lengths of the trials that were refused, 0 where none was or it left the line, and gradients there."""
+    lengths = torch.zeros_like(running.refused)
+    if verdict.every:
+        return lengths, running.refused_grad
+    beside = ~(verdict.accepted | verdict.again) & (after.value < torch.inf)
+    if verdict.bent is not None:
+        beside &= ~verdict.bent
+    grads = torch.where(beside[:, None], after.grad, running.refused_grad)
+    return torch.where(beside, running.search.length, lengths), grads
+
+
 def _local(running: Running, s: Tensor, y: Tensor, after: _Place, verdict: _Verdict) -> Tensor:
     """Differences of gradients over steps s, (rows, dim), by the curvature near the new point if known.
 
@@ -246,30 +260,49 @@ def _scaled(covector: Tensor, state: QuasiNewtonState) -> Tensor:
 def _line(
     options: Options,
     state: QuasiNewtonState,
-    before: Tensor,
-    value: Tensor,
+    here: _Place,
+    waiting: Tensor,
     ambition: Tensor,
-    grad: Tensor,
     direction: Tensor,
     pairs: Tensor,
+    free: Tensor,
 ) -> tuple[Bracket, Tensor]:
-    """New lines for all rows, and how much each memory knows: nothing where its direction leads up."""
-    slope = (grad * direction).sum(1)
-    rounding = SLACK * torch.finfo(value.dtype).eps * value.abs()
+    """New lines for all rows, and how much each memory knows: nothing where its direction leads up.
+
+    `free` are gradients without the variables that rest, `waiting` rows whose start has just become known.
+    """
+    slope = (free * direction).sum(1)
+    rounding = SLACK * torch.finfo(slope.dtype).eps * here.value.abs()
     length = torch.where(ambition > rounding, (ambition / -slope).clamp_max(1.0), 1.0)
-    plain = (pairs == 0) | ~(slope < 0)
+    plain = (pairs == 0) | ~(slope < 0) | (slope == -torch.inf)
     if bool(plain.any()):
-        steepest = _scaled(grad, state)
-        square = (steepest * steepest).sum(1)
-        direction = torch.where(plain[:, None], -_scaled(steepest, state), direction)
-        slope = torch.where(plain, -square, slope)
-        first = options.first_step / square.sqrt()
-        short = first.clamp_max(1.0)
-        if options.scaled:  # the box tells how long a first step is, however flat the function
-            short = torch.where((before == torch.inf) & (square > 0), first, short)
-        length = torch.where(plain, short, length)
+        steepest, fall, short = _steepest(options, state, waiting, free)
+        direction = torch.where(plain[:, None], steepest, direction)
+        slope, length = torch.where(plain, fall, slope), torch.where(plain, short, length)
         pairs = torch.where(plain, 0, pairs)
-    return begin(direction, length, slope, value), pairs
+    return begin(direction, length, slope, here.value), pairs
+
+
+def _steepest(
+    options: Options, state: QuasiNewtonState, waiting: Tensor, grad: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Directions of steepest descent, slopes, and lengths of first trials.
+
+    In the coordinates of x, no longer than the gradient. In scaled ones, a share of the box however flat the
+    function: where a row begins, and this can be computed.
+    """
+    square = (grad * grad).sum(1)
+    direction, slope, length = -grad, -square, (options.first_step / square.sqrt()).clamp_max(1.0)
+    if state.scale is None:
+        return direction, slope, length
+    covector = grad * state.scale
+    across, along = (covector * covector).sum(1), -covector * state.scale
+    usable = waiting & (across > 0) & torch.isfinite(across) & torch.isfinite(along).all(1)
+    return (
+        torch.where(usable[:, None], along, direction),
+        torch.where(usable, -across, slope),
+        torch.where(usable, options.first_step / across.sqrt(), length),
+    )
 
 
 def _lower(value: Tensor, mark: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class Funnel:
             searches, rounds = state.searches, state.rounds
         else:
             searches, rounds = self._begun(state), state.rounds + 1
-        searches = told(searches, evaluation)
+        searches = told(searches, evaluation, every=False)
         found = searches.search
         return replace(
             state, x=found.x, value=found.value, step=state.step + 1, searches=searches, rounds=rounds

@@ -66,8 +66,9 @@ class MultiStartState(SearchingState):
         """Whether the minima found are likely to be all that searches end in.
 
         The expected number of minima, w (n - 1) / (n - w - 2) for w distinct ones in n searches, is then
-        within half of w (Boender and Rinnooy Kan 1987). Points from which no search need begin, since every
-        one is near to a better one, stand for one that came back. Searches that were given up don't count.
+        within half of w (Boender and Rinnooy Kan 1987). A draw of points after which no search need begin,
+        since every point is near to a better one, stands for a search that came back. Searches that were
+        given up don't count.
         """
         count = self.minima.x.shape[0]
         ended = int(self.minima.visits.sum()) + self.idle
@@ -182,7 +183,10 @@ class MultiStart:
         """Points without a better one, or a minimum, within the critical distance; bool, (count,)."""
         width = unit(state.x[0], state.lower, state.upper)
         u, best = state.points / width, state.minima.x / width
-        dim, count = u.shape[1], state.drawn + 1
+        dim, count = (
+            max(1, int((state.upper > state.lower).sum())),
+            state.drawn + 1,
+        )  # fixed variables add none
         share = self.sharpness * math.log(count) / count
         radius = math.exp(math.lgamma(1 + dim / 2) / dim) * share ** (1 / dim) / math.sqrt(math.pi)
         near = (torch.cdist(u, u) < radius).tril(-1).any(1)  # the better ones stand first

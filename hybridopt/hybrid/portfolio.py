@@ -13,6 +13,7 @@ some generations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -248,9 +249,10 @@ class Portfolio:
         """What a second value at the end of the first search tells."""
         before = float(self._first_search(state).value[0])
         rounding = 64 * torch.finfo(state.x.dtype).eps  # batches of other sizes may add up in another order
-        if abs(value - before) <= max(NOISE, rounding) * max(1.0, abs(before)):
+        apart = abs(value - before)
+        if not apart > max(NOISE, rounding) * max(1.0, abs(before)):  # NaN: neither is finite
             return replace(state, noisy=False)
-        books = replace(state.books, noise=NOISES * abs(value - before))
+        books = replace(state.books, noise=NOISES * apart if math.isfinite(apart) else 0.0)
         return replace(state, noisy=True, agreed=-1, books=books)
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,9 @@
 """Local searches by quasi-Newton methods side by side, and what they know: where earlier ones ended.
 
-A search that can't end below the best minimum any more is given up; so is one that runs into a minimum that
-is known (`judge`). Where it was given up it stood, by its own quadratic model, within a twentieth of its
-height above the best minimum: good enough to tell how minima lie, for a fraction of the cost.
+A search that runs into a minimum that is known is given up (`judge`); so is one that can't end below the
+best minimum any more, unless every one is wanted. Where it was given up it stood, by its own quadratic model,
+within a twentieth of its height above the best minimum: good enough to tell how minima lie, for a fraction of
+the cost.
 """
 
 from __future__ import annotations
@@ -54,11 +55,14 @@ class Searches:
     origin : Tensor, shape (rows,)
         Values where they began, +inf before they are known.
     known : Known
+    waited : int
+        Trials until the first row made its first step.
     """
 
     search: QuasiNewtonState
     origin: Tensor
     known: Known
+    waited: int = 0
 
     @property
     def running(self) -> bool:
@@ -107,20 +111,21 @@ def query(searches: Searches) -> Query:
     return in_box(searches.search.x.shape[1]).ask(searches.search)
 
 
-def told(searches: Searches, evaluation: Evaluation, *, every: bool = False) -> Searches:
+def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches:
     """Searches after their trials; with `every` the hopeless ones run on to their minima."""
     ran, known = searches.search.running.rows, searches.known
     search = in_box(evaluation.x.shape[1]).tell(searches.search, evaluation)
     origin = evaluation.value if searches.search.step == 0 else searches.origin
     width = unit(search.x[0], search.lower, search.upper)
     over, back = _judged(search, known.minima, width, every)
+    waited = searches.waited + int(bool((search.running.pairs[:1] == 0).any()))
     ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
     if not ended.shape[0] and not bool(over.any()):
-        return Searches(search, origin, known)
+        return Searches(search, origin, known, waited)
     x = torch.cat([known.minima.x[back], search.x[ended]])
     value = torch.cat([known.minima.value[back], search.value[ended]])
     known = replace(known, minima=add(known.minima, x, value, width))
-    return _stopped(Searches(search, origin, known), over, ended)
+    return _stopped(Searches(search, origin, known, waited), over, ended)
 
 
 def abandoned(searches: Searches) -> Searches:
@@ -139,7 +144,7 @@ def _stopped(searches: Searches, over: Tensor, ended: Tensor) -> Searches:
         torch.cat([known.heights, search.value[rows]])[-MOST:],
         torch.cat([known.origins, origin[rows]])[-MOST:],
     )
-    return Searches(given_up(search, over), origin, known)
+    return Searches(given_up(search, over), origin, known, searches.waited)
 
 
 def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor, every: bool) -> tuple[Tensor, Tensor]:

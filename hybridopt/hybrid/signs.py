@@ -54,9 +54,10 @@ def rough(searches: Searches, slope: Tensor) -> bool:
         Gradient at the start of the first row.
     """
     search, running = searches.search, searches.search.running
-    if search.step < LONG * len(slope) or not bool((running.rows[:1] == 0).any()):
+    trials = search.step - searches.waited  # how long the first step is to be tells nothing
+    if trials < LONG * len(slope) or not bool((running.rows[:1] == 0).any()):
         return False
-    if int(running.pairs[0]) > (1 - REFUSED) * search.step:
+    if int(running.pairs[0]) > (1 - REFUSED) * trials:
         return False
     promised = (slope * unit(search.x[0], search.lower, search.upper)).norm()
     return bool(promised > ROUGH * (searches.origin[0] - search.value[0]))

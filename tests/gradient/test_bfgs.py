@@ -394,6 +394,21 @@ def test_the_first_step_of_a_scaled_search_is_a_share_of_the_box(method):
 
 
 @METHODS
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("width", [1e4, 1e10, 1e25, torch.inf])
+def test_a_scaled_search_in_a_box_that_tells_nothing_finds_the_minimum_all_the_same(method, dtype, width):
+    upper = torch.full((2,), width, dtype=dtype)
+    state = run(
+        method(scaled=True, first_step=0.1),
+        rosenbrock,
+        torch.tensor([[-1.2, 1.0]], dtype=dtype),
+        -upper,
+        upper,
+    )
+    assert state.value.item() < 1e-6
+
+
+@METHODS
 def test_rows_that_end_are_not_asked_again_and_cost_nothing_more(method):
     fun, middle, _ = quadratic(4, 10)
     x = torch.stack([middle, middle + 3, middle + 0.01])

@@ -253,7 +253,7 @@ def test_searches_on_rough_landscapes_are_broken_off_and_values_lead():
         state = next(state for state in walk if state.turn != "local")
         broken += state.rough
         if state.rough:
-            assert state.step == 10 * dim
+            assert state.step - state.arms["local"].searches.waited == 10 * dim
             assert len(state.known.ends) == len(state.known.origins) == 1
             assert not len(state.known.minima.x)
             assert next(s.turn for s in walk if s.turn not in ("repeat", "probe")) == "evolution"
@@ -318,6 +318,34 @@ def test_multistart_stops_when_the_same_minima_keep_coming_back(dim, seed, every
     assert found.status == 10
     assert found.fun == pytest.approx(problem.value, abs=1e-8)
     assert len(found.minima.fun) == 2**dim if every else len(found.minima.fun) <= 2**dim
+
+
+def test_multistart_finds_every_minimum_beside_fixed_variables():
+    def wells(x):
+        return (x**4 - 16 * x**2 + 5 * x).sum(-1) / 2
+
+    found = hybridopt.minimize(
+        wells,
+        bounds=[(-5, 4)] * 2 + [(1, 1)] * 8,
+        vectorized=True,
+        method="multistart",
+        max_evals=5_000,
+        seed=0,
+    )
+    assert found.status == 10
+    assert len(found.minima.fun) == 4
+
+
+@pytest.mark.parametrize("before", [torch.inf, torch.nan, 1.0])
+def test_a_second_value_that_is_not_finite_is_no_measure_of_noise(before):
+    walk = states(Portfolio(), rastrigin, [-3.0, -3.0], [4.0, 4.0])
+    state = next(state for state in walk if state.turn == "repeat")
+    search = state.arms["local"].searches.search
+    search.value[0] = before
+    point = Evaluation(search.x[:1], torch.tensor([torch.inf], dtype=torch.float64), None)
+    state = Portfolio().tell(state, point)
+    assert state.noisy == (before == 1.0)
+    assert state.books.noise == 0
 
 
 def test_without_gradients_values_lead():
