@@ -218,7 +218,8 @@ def lent(before: QuasiNewtonState, after: QuasiNewtonState) -> Tensor:
     Returns
     -------
     Tensor, shape (count, dim, dim)
-        Of those that have learnt from as many steps as there are variables; none of limited memory.
+        Of those that have learnt from as many steps as there are variables; none of limited memory. In scaled
+        coordinates, if the states have such.
     """
     running, dim = before.running, after.x.shape[1]
     learnt = running.pairs >= dim

@@ -190,7 +190,7 @@ def _moved(
     product = _scaled(product, state)
     direction = torch.where(active, 0.0, -product) if state.bounded else -product
     ambition = memory.ambition * (before.value - here.value)
-    search, pairs = _line(options, state, here, before.value == torch.inf, ambition, direction, pairs, free)
+    search, pairs = _line(options, state, here.value, ambition, direction, pairs, free)
     if not verdict.every:
         new = accepted | verdict.again
         search = begun(new, search, verdict.search)
@@ -260,8 +260,7 @@ def _scaled(covector: Tensor, state: QuasiNewtonState) -> Tensor:
 def _line(
     options: Options,
     state: QuasiNewtonState,
-    here: _Place,
-    waiting: Tensor,
+    value: Tensor,
     ambition: Tensor,
     direction: Tensor,
     pairs: Tensor,
@@ -269,23 +268,21 @@ def _line(
 ) -> tuple[Bracket, Tensor]:
     """New lines for all rows, and how much each memory knows: nothing where its direction leads up.
 
-    `free` are gradients without the variables that rest, `waiting` rows whose start has just become known.
+    `free` are gradients without the variables that rest.
     """
     slope = (free * direction).sum(1)
-    rounding = SLACK * torch.finfo(slope.dtype).eps * here.value.abs()
+    rounding = SLACK * torch.finfo(value.dtype).eps * value.abs()
     length = torch.where(ambition > rounding, (ambition / -slope).clamp_max(1.0), 1.0)
     plain = (pairs == 0) | ~(slope < 0) | (slope == -torch.inf)
     if bool(plain.any()):
-        steepest, fall, short = _steepest(options, state, waiting, free)
+        steepest, fall, short = _steepest(options, state, free)
         direction = torch.where(plain[:, None], steepest, direction)
         slope, length = torch.where(plain, fall, slope), torch.where(plain, short, length)
         pairs = torch.where(plain, 0, pairs)
-    return begin(direction, length, slope, here.value), pairs
+    return begin(direction, length, slope, value), pairs
 
 
-def _steepest(
-    options: Options, state: QuasiNewtonState, waiting: Tensor, grad: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _steepest(options: Options, state: QuasiNewtonState, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Directions of steepest descent, slopes, and lengths of first trials.
 
     In the coordinates of x, no longer than the gradient. In scaled ones, a share of the box however flat the
@@ -297,7 +294,8 @@ def _steepest(
         return direction, slope, length
     covector = grad * state.scale
     across, along = (covector * covector).sum(1), -covector * state.scale
-    usable = waiting & (across > 0) & torch.isfinite(across) & torch.isfinite(along).all(1)
+    begins = state.running.mark == torch.inf
+    usable = begins & (across > 0) & torch.isfinite(across) & torch.isfinite(along).all(1)
     return (
         torch.where(usable[:, None], along, direction),
         torch.where(usable, -across, slope),

@@ -69,8 +69,8 @@ class BasinHoppingState(State):
         The best point so far.
     best_value : Tensor, shape ()
     factor : Tensor of shape (dim, dim), optional
-        Of the inverse Hessian of the search that ended last: the next ones begin with it. None where members
-        begin anew.
+        Of the inverse Hessian, in scaled coordinates, of the search that ended last: the next ones begin with
+        it. None where members begin anew.
     """
 
     members: Tensor

@@ -20,7 +20,9 @@ from hybridopt.objectives.space import parse_start_and_bounds
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-CENTRAL = 0.05  # of the widths: so near to the middle of a box "auto" begins; off it, since saddles lie there
+CENTRAL = (
+    0.05  # of the widths: so large is the part round the middle that "auto" begins in; off it, for saddles
+)
 
 
 def minimize(

@@ -23,7 +23,7 @@ def parse_start_and_bounds(
     bounds : see `hybridopt.minimize`
     seed : int
     share : float, in (0, 1]
-        Of the widths: without x0 the row lies so near to the middle.
+        Of the widths: without x0 the row is drawn from so large a part, round the middle.
 
     Returns
     -------

@@ -109,6 +109,14 @@ class Training:
             self.step()
         return self
 
+    def stumble(self):
+        """Kind and text of what a step raises, None where it does not."""
+        try:
+            self.step()
+        except Exception as error:
+            return type(error).__name__, str(error)
+        return None
+
     def state(self):
         """Plain values that tell two runs apart."""
         base = self.optimizer.state_dict()["state"]
@@ -187,12 +195,7 @@ def fail_in_an_escape(rank, escape, call, **options):
     if rank == 1:
         training.fails = lambda number: number == call
     before = training.state(), training.optimizer.escaping
-    try:
-        training.step()
-    except Exception as error:
-        raised = type(error).__name__, str(error)
-    else:
-        raised = None
+    raised = training.stumble()
     after = training.state(), training.optimizer.escaping
     training.fails = lambda number: False
     return raised, before == after, training.steps(20).state()["weights"]
@@ -217,19 +220,14 @@ def fail_at_curvature(rank):
         training.step()
     if rank == 1:
         training.fails = lambda number: number == 2
-    try:
-        training.step()
-    except Exception as error:
-        raised = type(error).__name__
-    else:
-        raised = None
+    raised = training.stumble()
     training.fails = lambda number: False
     return raised, training.steps(20).state()["weights"]
 
 
 def test_exception_of_one_rank_at_curvature_is_raised_by_all(ranks):
     one, two = ranks.run(fail_at_curvature)
-    assert (one[0], two[0]) == ("RuntimeError", "LookupError")
+    assert (one[0][0], two[0][0]) == ("RuntimeError", "LookupError")
     assert one[1] == two[1]
 
 
@@ -268,19 +266,14 @@ def fail_at_a_look(rank):
 
     if rank == 1:
         training.optimizer.objective = bad
-    try:
-        training.step()
-    except Exception as error:
-        raised = type(error).__name__
-    else:
-        raised = None
+    raised = training.stumble()
     training.optimizer.objective = good
     return raised, training.steps(20).state()["weights"]
 
 
 def test_exception_of_one_rank_at_a_look_is_raised_by_all(ranks):
     one, two = ranks.run(fail_at_a_look)
-    assert (one[0], two[0]) == ("RuntimeError", "ValueError")
+    assert (one[0][0], two[0][0]) == ("RuntimeError", "ValueError")
     assert one[1] == two[1]
 
 
