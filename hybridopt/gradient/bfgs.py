@@ -33,7 +33,7 @@ class Factor:
     factor : Tensor, shape (rows, dim, dim)
         F, where H = F F'.
     image : Tensor, shape (rows, dim)
-        F' g at the last gradient multiplied; so F^-1 s = -length * image for a step s = -length * H g.
+        F' d for the last d multiplied; so F^-1 s = length * image for a step s = length * H d.
     """
 
     factor: Tensor
@@ -51,27 +51,28 @@ class FactorMemory:
 
     def learn(self, memory: Factor, step: Step) -> Factor:
         """F <- (I - s w') F, w = y / s'y - B s / sqrt(s'y s'B s)."""
-        factor, inner = memory.factor, -step.length[:, None] * memory.image  # inner is F^-1 s
+        factor, inner = memory.factor, step.length[:, None] * memory.image  # inner is F^-1 s
         if step.bent is not None and bool(step.bent.any()):
             solved = torch.linalg.solve_ex(factor, step.s[:, :, None])[0][:, :, 0]
             inner = torch.where(step.bent[:, None], solved, inner)
         if bool(step.first.any()):
             first = step.first[:, None]
-            root = (step.s.square().sum(1) / step.sy).sqrt()[:, None]
-            plain = torch.diag_embed(root.expand_as(step.s))
-            factor = torch.where(first[:, :, None], plain, factor)
-            inner = torch.where(first, step.s / root, inner)
+            scaled = step.s if step.scale is None else step.s / step.scale
+            root = (scaled.square().sum(1) / step.sy).sqrt()[:, None]
+            axes = root.expand_as(step.s) if step.scale is None else root * step.scale
+            factor = torch.where(first[:, :, None], torch.diag_embed(axes), factor)
+            inner = torch.where(first, step.s / axes, inner)
         bent = (inner * inner).sum(1)  # s'B s
         shrunk = (step.sy / bent).clamp(LEAST_SCALE, 1.0)
         if not step.every:
-            shrunk = torch.where(step.learned, shrunk, 1.0)
+            shrunk = shrunk.masked_fill(~step.learned, 1.0)
         root = shrunk.sqrt()[:, None]
         factor, inner = factor / root[:, :, None], inner * root
         seen = torch.bmm(step.y[:, None, :], factor)[:, 0]  # F'y
         weight = (step.sy * bent * shrunk).rsqrt()
         change = seen / step.sy[:, None] - weight[:, None] * inner  # F'w
         if not step.every:
-            change = torch.where(step.learned[:, None], change, 0.0)
+            change = change.masked_fill(~step.learned[:, None], 0.0)
         return Factor(torch.addcmul(factor, step.s[:, :, None], change[:, None, :], value=-1), memory.image)
 
     def fix(self, memory: Factor, fixed: Tensor) -> Factor:
@@ -90,8 +91,8 @@ class FactorMemory:
             left = left & ~one
         return Factor(factor, memory.image)
 
-    def multiply(self, memory: Factor, grad: Tensor) -> tuple[Factor, Tensor]:
-        image = torch.bmm(grad[:, None, :], memory.factor)
+    def multiply(self, memory: Factor, covector: Tensor, scale: Tensor | None) -> tuple[Factor, Tensor]:
+        image = torch.bmm(covector[:, None, :], memory.factor)
         return Factor(memory.factor, image[:, 0]), torch.bmm(image, memory.factor.mT)[:, 0]
 
 
@@ -199,7 +200,7 @@ def informed(state: QuasiNewtonState, factor: Tensor) -> QuasiNewtonState:
     state : QuasiNewtonState
         As `BFGS.init` makes it.
     factor : Tensor, shape (dim, dim)
-        F, for instance of a search that ended nearby; in scaled coordinates, if the state has such.
+        F, for instance of a search that ended nearby.
     """
     memory = state.running.memory
     memory = replace(memory, factor=factor.expand_as(memory.factor).contiguous())
@@ -218,15 +219,16 @@ def lent(before: QuasiNewtonState, after: QuasiNewtonState) -> Tensor:
     Returns
     -------
     Tensor, shape (count, dim, dim)
-        Of those that have learnt from as many steps as there are variables; none of limited memory. In scaled
-        coordinates, if the states have such.
+        Of those that have learnt from as many steps as there are variables; none of limited memory.
     """
     running, dim = before.running, after.x.shape[1]
     learnt = running.pairs >= dim
-    if not isinstance(running.memory, Factor) or not bool(learnt.any()):
-        return after.x.new_empty(0, dim, dim)
-    pairs = torch.zeros_like(after.status).index_copy(0, after.running.rows, after.running.pairs)
-    return running.memory.factor[learnt & (pairs[running.rows] == 0)]
+    if isinstance(running.memory, Factor) and bool(learnt.any()):
+        pairs = torch.zeros_like(after.status).index_copy(0, after.running.rows, after.running.pairs)
+        learnt &= pairs[running.rows] == 0
+        if bool(learnt.any()):
+            return running.memory.factor[learnt]
+    return after.x.new_empty(0, dim, dim)
 
 
 _MEMORY = FactorMemory()

@@ -33,7 +33,8 @@ class Pairs:
     Attributes
     ----------
     pairs : Tensor, shape (rows, 2 * memory, dim)
-        All s, then all y: differences of points and of gradients; zero where there is no step yet.
+        All s, then all y: differences of points and of gradients, in scaled coordinates; zero where there is
+        no step yet.
     inverse : Tensor, shape (rows, memory, memory)
         Of R, which is s_i'y_j for i <= j, else 0, and 1 on the diagonal where there is no step yet.
     yy : Tensor, shape (rows, memory, memory)
@@ -67,9 +68,11 @@ class PairsMemory:
         size = self.size
         if bool(step.first.any()):
             memory = choose(step.first, self.empty(step.s), memory)
-        old = memory.pairs
-        pairs = torch.cat([old[:, 1:size], step.s[:, None], old[:, size + 1 :], step.y[:, None]], 1)
-        products = torch.bmm(pairs, step.y[:, :, None])  # s_i'y, y_i'y
+        s, y, old = step.s, step.y, memory.pairs
+        if step.scale is not None:
+            s, y = s / step.scale, y * step.scale
+        pairs = torch.cat([old[:, 1:size], s[:, None], old[:, size + 1 :], y[:, None]], 1)
+        products = torch.bmm(pairs, y[:, :, None])  # s_i'y, y_i'y
         inverse, yy = _shifted(memory.inverse), _shifted(memory.yy)
         inverse[:, :, -1:] = torch.bmm(inverse, products[:, :size]).div_(-step.sy[:, None, None])
         inverse[:, -1, -1] = step.sy.reciprocal()
@@ -80,14 +83,16 @@ class PairsMemory:
     def fix(self, memory: Pairs, fixed: Tensor) -> Pairs:
         return memory  # the pairs to come forget it soon enough
 
-    def multiply(self, memory: Pairs, grad: Tensor) -> tuple[Pairs, Tensor]:
-        gamma, column = memory.gamma[:, None, None], grad[:, :, None]
+    def multiply(self, memory: Pairs, covector: Tensor, scale: Tensor | None) -> tuple[Pairs, Tensor]:
+        scaled = covector if scale is None else covector * scale
+        gamma, column = memory.gamma[:, None, None], scaled[:, :, None]
         u, v = torch.bmm(memory.pairs, column).chunk(2, 1)
         w = torch.bmm(memory.inverse, u)
         right = w / memory.inverse.diagonal(dim1=1, dim2=2)[:, :, None]
         right.addcmul_(torch.bmm(memory.yy, w).sub_(v), gamma)
         shares = torch.cat([torch.bmm(memory.inverse.mT, right), w * -gamma], 1)
-        return memory, torch.addcmul(torch.bmm(memory.pairs.mT, shares), column, gamma)[:, :, 0]
+        product = torch.addcmul(torch.bmm(memory.pairs.mT, shares), column, gamma)[:, :, 0]
+        return memory, product if scale is None else product * scale
 
 
 def _shifted(square: Tensor) -> Tensor:

@@ -45,13 +45,14 @@ class Step:
         Those of them whose memory is empty.
     s, y : Tensor, shape (rows, dim)
         Difference of points; that of gradients over it, where known by the curvature beside the new point.
-        Both in scaled coordinates.
     sy : Tensor, shape (rows,)
         Their product.
     length : Tensor, shape (rows,)
         s is `length` times the direction.
     bent : Tensor of shape (rows,), bool, optional
         Except where this is true: a bound cut it.
+    scale : Tensor, shape (dim,), optional
+        As in `QuasiNewtonState`.
     """
 
     learned: Tensor
@@ -62,12 +63,14 @@ class Step:
     sy: Tensor
     length: Tensor
     bent: Tensor | None
+    scale: Tensor | None
 
 
 class Memory(Protocol):
     """A kind of memory of curvature; a memory itself is a record of rows (`rows.take`).
 
-    It knows points and gradients in coordinates that are scaled (`QuasiNewtonState.scale`).
+    Before it knows of any curvature, that is as if it was the same in all variables of a scale
+    (`QuasiNewtonState.scale`).
 
     Attributes
     ----------
@@ -88,8 +91,8 @@ class Memory(Protocol):
     def fix(self, memory: Any, fixed: Tensor) -> Any:
         """Memory where the variables of this mask (rows, dim) have just become active."""
 
-    def multiply(self, memory: Any, grad: Tensor) -> tuple[Any, Tensor]:
-        """Inverse Hessian times gradients (rows, dim), and the memory that remembers it."""
+    def multiply(self, memory: Any, covector: Tensor, scale: Tensor | None) -> tuple[Any, Tensor]:
+        """Inverse Hessian times such as gradients (rows, dim), and the memory that remembers it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Running:
         Their line searches.
     active : Tensor, shape (rows, dim), bool
         Variables that rest on a bound.
+    resting : bool
+        Whether there may be any.
     pairs : Tensor, shape (rows,), int64
         Steps that the memory has learned from.
     mark : Tensor, shape (rows,)
@@ -126,6 +131,7 @@ class Running:
     trial: Tensor
     search: Bracket
     active: Tensor
+    resting: bool
     pairs: Tensor
     mark: Tensor
     flat: Tensor
@@ -283,4 +289,4 @@ def _waiting(memory: Memory, x: Tensor, rows: Tensor) -> Running:
     count = torch.zeros_like(rows)
     active = torch.zeros_like(x, dtype=torch.bool)
     mark, none = search.low[:, 1], torch.zeros_like(x)
-    return Running(rows, True, x, search, active, count, mark, count, memory.empty(x), zero, none)
+    return Running(rows, True, x, search, active, False, count, mark, count, memory.empty(x), zero, none)

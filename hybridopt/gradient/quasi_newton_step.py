@@ -57,6 +57,9 @@ class _Place:
     grad: Tensor
 
 
+_Touching = tuple[Tensor, Tensor]
+
+
 class _Verdict(NamedTuple):
     """What became of the trials; masks are (rows,).
 
@@ -74,6 +77,8 @@ class _Verdict(NamedTuple):
         Goes on in the others.
     fall : Tensor
         Change of value that the gradient promised.
+    at : tuple of Tensor, optional
+        Where trials lie on the lower and on the upper bounds, (rows, dim) each; None where none does.
     bent : Tensor, optional
         Rows whose path a bound has bent.
     """
@@ -84,6 +89,7 @@ class _Verdict(NamedTuple):
     lost: Tensor
     search: Bracket
     fall: Tensor
+    at: _Touching | None
     bent: Tensor | None
 
 
@@ -108,34 +114,35 @@ def _trials(evaluation: Evaluation) -> _Place:
 def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _Place) -> _Verdict:
     running, search = state.running, state.running.search
     path, fall, bent = search.direction, search.length * search.slope, None
-    if state.bounded:
-        clipped = _outward(after.x, -path, state)
-        path = torch.where(clipped, 0.0, path)
+    at = _touching(after.x, state)
+    if at is not None:
+        clipped = (at[0] & (path < 0)) | (at[1] & (path > 0))
+        path = path.masked_fill(clipped, 0.0)
         fall = ((after.x - before.x) * before.grad).sum(1).clamp_max(0.0)
         bent = clipped.any(1)
     slope = (after.grad * path).sum(1)
     accepted = accepts(search, before.value, after.value, slope, fall)
     if bool(accepted.all()):
-        return _Verdict(accepted, True, accepted, accepted, search, fall, bent)
+        return _Verdict(accepted, True, accepted, accepted, search, fall, at, bent)
     accepted, too_long = judge(search, before.value, after.value, slope, fall)
     search = narrowed(search, torch.stack([search.length, after.value, slope], 1), too_long)
     over = collapsed(search, before.x) | (search.trials >= options.max_trials) | (before.value == torch.inf)
     over &= ~accepted
     if not bool(over.any()):
-        return _Verdict(accepted, False, over, over, search, fall, bent)
+        return _Verdict(accepted, False, over, over, search, fall, at, bent)
     back = over & (search.low[:, 0] > 0) & ~running.search.forced
     search = replace(
         search, length=torch.where(back, search.low[:, 0], search.length), forced=search.forced | back
     )
     again = over & ~back & ((running.pairs > 0) | _may_be_plainer(state, before))
-    return _Verdict(accepted, False, again, over & ~back & ~again, search, fall, bent)
+    return _Verdict(accepted, False, again, over & ~back & ~again, search, fall, at, bent)
 
 
 def _may_be_plainer(state: QuasiNewtonState, before: _Place) -> Tensor:
     """Rows whose line is not that of steepest descent in the coordinates of x; bool, (rows,)."""
     if state.scale is None:
         return torch.zeros_like(state.running.rows, dtype=torch.bool)
-    steepest = torch.where(state.running.active, 0.0, -before.grad)
+    steepest = -before.grad.masked_fill(state.running.active, 0.0)
     return (state.running.search.direction != steepest).any(1) & (before.value < torch.inf)
 
 
@@ -146,15 +153,15 @@ def _status(
     gap = after.grad
     if state.bounded:
         gap = after.x - project(after.x - after.grad, state.lower, state.upper)
-    status = torch.where(flat >= PATIENCE, STALLED, RUNNING)
+    status = (flat >= PATIENCE) * STALLED
     if options.ftol > 0:
         size = torch.maximum(before.value.abs(), after.value.abs()).clamp_min(1.0)
         little = torch.isfinite(before.value) & (before.value - after.value <= options.ftol * size)
-        status = torch.where(little, SETTLED, status)
-    status = torch.where(gap.abs().amax(1) <= options.tol, CONVERGED, status)
+        status = status.masked_fill(little, SETTLED)
+    status = status.masked_fill(gap.abs().amax(1) <= options.tol, CONVERGED)
     if verdict.every:
         return status
-    status = torch.where(verdict.accepted, status, RUNNING)
+    status = status * verdict.accepted  # others are running
     if not bool(verdict.lost.any()):
         return status
     lost = torch.where(before.value == torch.inf, FAILED, STALLED)
@@ -178,17 +185,19 @@ def _moved(
     pairs = running.pairs + step.learned
     known = memory.learn(running.memory, step)
     if not verdict.every:
-        pairs = torch.where(verdict.again, 0, pairs)
+        pairs = pairs.masked_fill(verdict.again, 0)
     free, active = here.grad, running.active
-    if state.bounded:
-        active = _resting(here.x, here.grad, state)
+    resting = verdict.at is not None or (running.resting and not verdict.every)
+    if resting or running.resting:
+        active = _resting(running, here.grad, verdict)
+    if resting:
         fixed = active & ~running.active
         if bool(fixed.any()):
             known = memory.fix(known, fixed)
-        free = torch.where(active, 0.0, free)
-    known, product = memory.multiply(known, _scaled(free, state))
-    product = _scaled(product, state)
-    direction = torch.where(active, 0.0, -product) if state.bounded else -product
+        free = free.masked_fill(active, 0.0)
+    known, direction = memory.multiply(known, -free, state.scale)
+    if resting:
+        direction = direction.masked_fill(active, 0.0)
     ambition = memory.ambition * (before.value - here.value)
     search, pairs = _line(options, state, here.value, ambition, direction, pairs, free)
     if not verdict.every:
@@ -196,11 +205,22 @@ def _moved(
         search = begun(new, search, verdict.search)
         pairs = torch.where(new, pairs, running.pairs)
     lower = _lower(here.value, running.mark)
-    flat, mark = torch.where(lower, 0, running.flat + accepted), torch.where(lower, here.value, running.mark)
+    flat, mark = (running.flat + accepted) * ~lower, torch.where(lower, here.value, running.mark)
     trial = _trial(here.x, search, state)
     refused, refused_grad = _refused(running, after, verdict)
     moved = Running(
-        running.rows, running.whole, trial, search, active, pairs, mark, flat, known, refused, refused_grad
+        running.rows,
+        running.whole,
+        trial,
+        search,
+        active,
+        resting,
+        pairs,
+        mark,
+        flat,
+        known,
+        refused,
+        refused_grad,
     )
     return moved, here
 
@@ -211,30 +231,27 @@ def _step(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verd
     s, y = after.x - before.x, after.grad - before.grad
     if bool((running.refused > 0).any()):
         y = _local(running, s, y, after, verdict)
-    if state.bounded:
-        y = torch.where(running.active, 0.0, y)
-    if state.scale is not None:
-        s, y = s / state.scale, y * state.scale
+    if running.resting:
+        y = y.masked_fill(running.active, 0.0)
     sy = (s * y).sum(1)
     kind = torch.finfo(sy.dtype)
     learned = verdict.accepted & (sy > -kind.eps * verdict.fall) & (sy > kind.tiny**0.5)  # squares of it
     every = bool(learned.all())
     if not every:
-        sy = torch.where(learned, sy, 1.0)
+        sy = sy.masked_fill(~learned, 1.0)
     first = learned & (running.pairs == 0)
-    return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent)
+    return Step(learned, every, first, s, y, sy, running.search.length, verdict.bent, state.scale)
 
 
 def _refused(running: Running, after: _Place, verdict: _Verdict) -> tuple[Tensor, Tensor]:
     """Lengths of the trials that were refused, 0 where none was or it left the line, and gradients there."""
-    lengths = torch.zeros_like(running.refused)
     if verdict.every:
-        return lengths, running.refused_grad
+        return torch.zeros_like(running.refused), running.refused_grad
     beside = ~(verdict.accepted | verdict.again) & (after.value < torch.inf)
     if verdict.bent is not None:
         beside &= ~verdict.bent
     grads = torch.where(beside[:, None], after.grad, running.refused_grad)
-    return torch.where(beside, running.search.length, lengths), grads
+    return running.search.length.masked_fill(~beside, 0.0), grads
 
 
 def _local(running: Running, s: Tensor, y: Tensor, after: _Place, verdict: _Verdict) -> Tensor:
@@ -252,11 +269,6 @@ def _local(running: Running, s: Tensor, y: Tensor, after: _Place, verdict: _Verd
     return torch.where(near[:, None], local, y)
 
 
-def _scaled(covector: Tensor, state: QuasiNewtonState) -> Tensor:
-    """Gradients in scaled coordinates, or directions in those of x; (rows, dim)."""
-    return covector if state.scale is None else covector * state.scale
-
-
 def _line(
     options: Options,
     state: QuasiNewtonState,
@@ -272,13 +284,13 @@ def _line(
     """
     slope = (free * direction).sum(1)
     rounding = SLACK * torch.finfo(value.dtype).eps * value.abs()
-    length = torch.where(ambition > rounding, (ambition / -slope).clamp_max(1.0), 1.0)
-    plain = (pairs == 0) | ~(slope < 0) | (slope == -torch.inf)
+    length = (ambition / -slope).clamp_max(1.0).masked_fill(~(ambition > rounding), 1.0)
+    plain = (pairs == 0) | ~((slope < 0) & (slope > -torch.inf))
     if bool(plain.any()):
         steepest, fall, short = _steepest(options, state, free)
         direction = torch.where(plain[:, None], steepest, direction)
         slope, length = torch.where(plain, fall, slope), torch.where(plain, short, length)
-        pairs = torch.where(plain, 0, pairs)
+        pairs = pairs.masked_fill(plain, 0)
     return begin(direction, length, slope, value), pairs
 
 
@@ -315,17 +327,25 @@ def _trial(x: Tensor, search: Bracket, state: QuasiNewtonState) -> Tensor:
     return project(trial, state.lower, state.upper) if state.bounded else trial
 
 
-def _outward(x: Tensor, grad: Tensor, state: QuasiNewtonState) -> Tensor:
-    """Variables on a bound that descent would leave the box through; bool, (rows, dim)."""
-    return ((x <= state.lower) & (grad > 0)) | ((x >= state.upper) & (grad < 0))
+def _touching(x: Tensor, state: QuasiNewtonState) -> _Touching | None:
+    """Where points (rows, dim) lie on the lower and on the upper bounds; None where none does."""
+    if not state.bounded:
+        return None
+    low, high = x <= state.lower, x >= state.upper
+    return (low, high) if bool((low | high).any()) else None
 
 
-def _resting(x: Tensor, grad: Tensor, state: QuasiNewtonState) -> Tensor:
+def _resting(running: Running, grad: Tensor, verdict: _Verdict) -> Tensor:
     """Variables on a bound that descent would not leave; bool, (rows, dim).
 
     Those whose gradient is zero rest too: what the matrix knows of the others would move them for nothing.
     """
-    return ((x <= state.lower) & (grad >= 0)) | ((x >= state.upper) & (grad <= 0))
+    if verdict.at is None:
+        resting = torch.zeros_like(running.active)
+    else:
+        low, high = verdict.at
+        resting = (low & (grad >= 0)) | (high & (grad <= 0))
+    return resting if verdict.every else torch.where(verdict.accepted[:, None], resting, running.active)
 
 
 def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Running) -> QuasiNewtonState:

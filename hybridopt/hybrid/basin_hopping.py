@@ -30,7 +30,7 @@ from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.gradient.bfgs import informed, lent
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import in_box
-from hybridopt.hybrid.judge import arriving, believed, hopeless, promised
+from hybridopt.hybrid.judge import arriving, believed, hopeless, promised, standing
 from hybridopt.hybrid.keep import best_of, with_best
 from hybridopt.hybrid.minima import NEAR, Minima, add, duplicates, none_yet
 from hybridopt.rng import child_seed, generator
@@ -69,8 +69,8 @@ class BasinHoppingState(State):
         The best point so far.
     best_value : Tensor, shape ()
     factor : Tensor of shape (dim, dim), optional
-        Of the inverse Hessian, in scaled coordinates, of the search that ended last: the next ones begin with
-        it. None where members begin anew.
+        Of the inverse Hessian of the search that ended last: the next ones begin with it. None where members
+        begin anew.
     """
 
     members: Tensor
@@ -279,21 +279,23 @@ def _uniform(g: torch.Generator, like: Tensor, *shape: int) -> Tensor:
 def _ended(state: BasinHoppingState, ran: Tensor, ftol: float) -> BasinHoppingState:
     """The state without searches that need not go on, and with the minima that those of `ran` found."""
     search, minima = state.search, state.minima
+    rows = search.running.rows
+    settled = _settled(state, ftol)
+    over = settled | hopeless(search, state.heights[rows])
+    back, place = settled, rows
+    if minima.x.shape[0]:
+        back, place = arriving(search, minima, state.width)
+        back &= ~over & (standing(search) >= minima.value[place])
+    if rows.shape[0] >= ran.shape[0] and not bool((over | back).any()):
+        return state
     found = torch.zeros_like(state.hops).index_fill(0, ran, True)
     found &= (search.status != RUNNING) & (search.status != FAILED)
-    rows = search.running.rows
-    if rows.shape[0]:
-        settled = _settled(state, ftol)
-        over = settled | hopeless(search, state.heights[rows])
-        found = found.index_fill(0, rows[settled], True)
-        if minima.x.shape[0]:
-            back, place = arriving(search, minima, state.width)
-            back &= ~over & (search.value[rows] >= minima.value[place])
-            rows, place = rows[back], place[back]
-            x = search.x.index_copy(0, rows, minima.x[place])
-            search = replace(search, x=x, value=search.value.index_copy(0, rows, minima.value[place]))
-            over, found = over | back, found.index_fill(0, rows, True)
-        search = given_up(search, over)
+    found = found.index_fill(0, rows[settled | back], True)
+    if minima.x.shape[0]:
+        rows, place = rows[back], place[back]
+        x = search.x.index_copy(0, rows, minima.x[place])
+        search = replace(search, x=x, value=search.value.index_copy(0, rows, minima.value[place]))
+    search = given_up(search, over | back)
     minima = add(minima, search.x[found], search.value[found], state.width)
     return replace(state, search=search, minima=minima)
 
@@ -301,12 +303,15 @@ def _ended(state: BasinHoppingState, ran: Tensor, ftol: float) -> BasinHoppingSt
 def _settled(state: BasinHoppingState, ftol: float) -> Tensor:
     """Running searches whose model promises too little; the one that leads to the best minimum goes on."""
     search = state.search
-    value, promise = search.value[search.running.rows], promised(search)
+    value, promise = standing(search), promised(search)
+    size, exact = value.abs().clamp_min(1.0), ROUNDINGS * torch.finfo(value.dtype).eps
+    settled = believed(search) & (promise <= max(ftol, exact) * size)
+    if not bool(settled.any()):
+        return settled
     leading = value <= search.value.amin()
     if state.minima.x.shape[0]:
         leading &= value - promise < state.minima.value[0]
-    tol = torch.where(leading, ROUNDINGS * torch.finfo(value.dtype).eps, ftol)
-    return believed(search) & (promise <= tol * value.abs().clamp_min(1.0))
+    return settled & (promise <= torch.where(leading, exact, ftol) * size)
 
 
 def _adapted(state: BasinHoppingState) -> BasinHoppingState:

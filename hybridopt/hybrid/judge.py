@@ -6,6 +6,7 @@ that is not enough to matter, or when the model points at a minimum that is know
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from hybridopt.gradient.quasi_newton import QuasiNewtonState
@@ -27,10 +28,16 @@ def believed(search: QuasiNewtonState) -> Tensor:
     return search.running.pairs >= min(LEARNT, search.x.shape[1])
 
 
+def standing(search: QuasiNewtonState) -> Tensor:
+    """Values of the running rows, (rows,)."""
+    running = search.running
+    return search.value if running.whole else search.value.index_select(0, running.rows)
+
+
 def hopeless(search: QuasiNewtonState, bar: Tensor) -> Tensor:
     """Running rows that will not end below a bar, one for all or (rows,); bool, (rows,)."""
-    value = search.value[search.running.rows]
-    return believed(search) & (value - DECREMENTS * promised(search) > bar)
+    least = torch.add(standing(search), promised(search), alpha=-DECREMENTS)
+    return believed(search) & (least > bar)
 
 
 def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,8 +55,11 @@ def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[T
     -------
     arriving : Tensor, shape (rows,), bool
     place : Tensor, shape (rows,), int64
+        Anything where none of them does.
     """
     running = search.running
+    small = believed(search) & (promised(search) <= SMALL * minima.value[0].abs().clamp_min(1.0))
+    if not bool(small.any()):
+        return small, torch.zeros_like(running.rows)
     place, distance = nearest(minima, search.x[running.rows] + running.search.direction, width)
-    small = promised(search) <= SMALL * minima.value[0].abs().clamp_min(1.0)
-    return believed(search) & (distance <= ARRIVING) & small, place
+    return small & (distance <= ARRIVING), place

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation
@@ -10,12 +9,8 @@ from hybridopt.core import Evaluation
 
 def best_of(evaluation: Evaluation, best_x: Tensor, best_value: Tensor) -> tuple[Tensor, Tensor]:
     """Best point (dim,) so far and its value (), after an evaluation: also of a trial that was refused."""
-    lowest = evaluation.value.argmin()
-    better = evaluation.value[lowest] < best_value
-    return (
-        torch.where(better, evaluation.x[lowest], best_x),
-        torch.where(better, evaluation.value[lowest], best_value),
-    )
+    value, row = evaluation.value.min(0)
+    return (evaluation.x[row], value) if bool(value < best_value) else (best_x, best_value)
 
 
 def with_best(x: Tensor, value: Tensor, best_x: Tensor, best_value: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,6 +28,7 @@ def with_best(x: Tensor, value: Tensor, best_x: Tensor, best_value: Tensor) -> t
     x : Tensor, shape (rows, dim)
     value : Tensor, shape (rows,)
     """
-    worst = torch.zeros_like(value, dtype=torch.bool).index_fill(0, value.argmax(), True)
-    put = worst & (best_value < value.amin())
-    return torch.where(put[:, None], best_x, x), torch.where(put, best_value, value)
+    if not bool(best_value < value.amin()):
+        return x, value
+    worst = value.argmax()[None]
+    return x.index_copy(0, worst, best_x[None]), value.index_copy(0, worst, best_value[None])

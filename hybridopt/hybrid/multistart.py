@@ -27,7 +27,7 @@ from hybridopt.check import check_flag, check_positive, check_whole
 from hybridopt.core import Evaluation, Query, Traits
 from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
 from hybridopt.rng import child_seed
-from hybridopt.start import fill, unit
+from hybridopt.start import fill
 
 MOST = 500  # points that are remembered: the best ones
 CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum
@@ -181,7 +181,7 @@ class MultiStart:
 
     def _alone(self, state: MultiStartState) -> Tensor:
         """Points without a better one, or a minimum, within the critical distance; bool, (count,)."""
-        width = unit(state.x[0], state.lower, state.upper)
+        width = state.searches.width
         u, best = state.points / width, state.minima.x / width
         dim, count = (
             max(1, int((state.upper > state.lower).sum())),

@@ -55,6 +55,8 @@ class Searches:
     origin : Tensor, shape (rows,)
         Values where they began, +inf before they are known.
     known : Known
+    width : Tensor, shape (dim,)
+        Unit of distance.
     waited : int
         Trials until the first row made its first step.
     """
@@ -62,6 +64,7 @@ class Searches:
     search: QuasiNewtonState
     origin: Tensor
     known: Known
+    width: Tensor
     waited: int = 0
 
     @property
@@ -96,14 +99,15 @@ def begin(x: Tensor, lower: Tensor, upper: Tensor, seed: int) -> Searches:
     """Searches from rows (rows, dim); nothing is known yet."""
     none = x.new_empty(0)
     search = in_box(x.shape[1]).init(x, lower, upper, seed=seed)
-    return Searches(search, search.value, Known(none_yet(x), x.new_empty(0, x.shape[1]), none, none))
+    known = Known(none_yet(x), x.new_empty(0, x.shape[1]), none, none)
+    return Searches(search, search.value, known, unit(search.x[0], lower, upper))
 
 
 def begin_again(searches: Searches, x: Tensor, seed: int) -> Searches:
     """Searches from other rows (rows, dim)."""
     search = searches.search
     search = in_box(x.shape[1]).init(x, search.lower, search.upper, seed=seed)
-    return Searches(search, search.value, searches.known)
+    return Searches(search, search.value, searches.known, searches.width)
 
 
 def query(searches: Searches) -> Query:
@@ -113,19 +117,20 @@ def query(searches: Searches) -> Query:
 
 def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches:
     """Searches after their trials; with `every` the hopeless ones run on to their minima."""
-    ran, known = searches.search.running.rows, searches.known
-    search = in_box(evaluation.x.shape[1]).tell(searches.search, evaluation)
-    origin = evaluation.value if searches.search.step == 0 else searches.origin
-    width = unit(search.x[0], search.lower, search.upper)
+    before, known, width, waited = searches.search, searches.known, searches.width, searches.waited
+    ran = before.running.rows
+    search = in_box(evaluation.x.shape[1]).tell(before, evaluation)
+    origin = evaluation.value if before.step == 0 else searches.origin
+    if waited == before.step:
+        waited += int(bool((search.running.pairs[:1] == 0).any()))
     over, back = _judged(search, known.minima, width, every)
-    waited = searches.waited + int(bool((search.running.pairs[:1] == 0).any()))
+    if search.running.rows.shape[0] >= ran.shape[0] and not bool(over.any()):
+        return Searches(search, origin, known, width, waited)
     ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
-    if not ended.shape[0] and not bool(over.any()):
-        return Searches(search, origin, known, waited)
     x = torch.cat([known.minima.x[back], search.x[ended]])
     value = torch.cat([known.minima.value[back], search.value[ended]])
     known = replace(known, minima=add(known.minima, x, value, width))
-    return _stopped(Searches(search, origin, known, waited), over, ended)
+    return _stopped(Searches(search, origin, known, width, waited), over, ended)
 
 
 def abandoned(searches: Searches) -> Searches:
@@ -136,15 +141,15 @@ def abandoned(searches: Searches) -> Searches:
 
 def _stopped(searches: Searches, over: Tensor, ended: Tensor) -> Searches:
     """Searches of which some running rows, the mask `over`, are given up, and rows `ended` have ended."""
-    search, origin, known = searches.search, searches.origin, searches.known
+    search, known = searches.search, searches.known
     rows = torch.cat([search.running.rows[over], ended])
     known = Known(
         known.minima,
         torch.cat([known.ends, search.x[rows]])[-MOST:],
         torch.cat([known.heights, search.value[rows]])[-MOST:],
-        torch.cat([known.origins, origin[rows]])[-MOST:],
+        torch.cat([known.origins, searches.origin[rows]])[-MOST:],
     )
-    return Searches(given_up(search, over), origin, known, searches.waited)
+    return replace(searches, search=given_up(search, over), known=known)
 
 
 def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor, every: bool) -> tuple[Tensor, Tensor]:
@@ -154,5 +159,7 @@ def _judged(search: QuasiNewtonState, minima: Minima, width: Tensor, every: bool
         none = torch.zeros_like(rows, dtype=torch.bool)
         return none, rows[none]
     back, place = arriving(search, minima, width)
-    lost = torch.zeros_like(back) if every else hopeless(search, minima.value[0])
+    if every:
+        return back, place[back]
+    lost = hopeless(search, minima.value[0])
     return lost | back, place[back & ~lost]

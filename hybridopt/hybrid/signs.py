@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from hybridopt.hybrid.searches import Known, Searches
-from hybridopt.start import unit
 
 NEUTRAL = 0.4  # foresight before there is any
 SURE = 3  # searches that weigh as much as that
@@ -14,6 +13,8 @@ DIM, CLEAR = 0.35, 0.55  # foresight that tells nothing, and that tells all ther
 LONG = 10  # trials a variable after which a search can tell that a landscape is rough
 REFUSED = 0.4  # if more than this share of them were no steps
 ROUGH = 1000.0  # and the gradient at its start promised so many times what it won
+ALIKE = 1e-9  # of the largest component: gradients that differ by no more are one,
+ROUNDINGS = 64.0  # or by no more than so many roundings
 
 
 def foresight(known: Known) -> float:
@@ -40,6 +41,25 @@ def sight(known: Known) -> float:
     return min(1.0, max(0.0, (foresight(known) - DIM) / (CLEAR - DIM)))
 
 
+def symmetric(grad: Tensor, width: Tensor) -> bool:
+    """Whether a function that has this gradient looks the same along two variables, or along one and back.
+
+    Parts of a mixture, a network or a product of factors are alike in the middle of a box. Descent keeps them
+    alike, and ends at a saddle.
+
+    Parameters
+    ----------
+    grad : Tensor, shape (dim,)
+        Not finite: as if it was so.
+    width : Tensor, shape (dim,)
+        Unit of distance; a variable where it is 0 is fixed.
+    """
+    slope = (grad * width)[width > 0]
+    slope = torch.cat([slope, slope.new_zeros(1)]).sort().values
+    alike = max(ALIKE, ROUNDINGS * torch.finfo(slope.dtype).eps) * slope.abs().max()
+    return not bool((slope.diff() > alike).all())
+
+
 def rough(searches: Searches, slope: Tensor) -> bool:
     """Whether the first of the searches that run has found out that its gradients tell nothing.
 
@@ -59,5 +79,5 @@ def rough(searches: Searches, slope: Tensor) -> bool:
         return False
     if int(running.pairs[0]) > (1 - REFUSED) * trials:
         return False
-    promised = (slope * unit(search.x[0], search.lower, search.upper)).norm()
+    promised = (slope * searches.width).norm()
     return bool(promised > ROUGH * (searches.origin[0] - search.value[0]))

@@ -288,31 +288,41 @@ def inverse(s, y, first):
     return h
 
 
-def test_limited_memory_multiplies_as_the_bfgs_formula_of_the_last_steps():
+SCALES = pytest.mark.parametrize(
+    "scale", [None, torch.tensor([0.1, 1, 10, 3, 5, 0.5], **F64)], ids=["plain", "scaled"]
+)
+
+
+@SCALES
+def test_limited_memory_multiplies_as_the_bfgs_formula_of_the_last_steps(scale):
     memory, (s, y) = PairsMemory(3), steps_of(5, 6)
+    units = torch.ones(6, **F64) if scale is None else scale
     known = memory.empty(s[:1])
     yes, no = torch.tensor([True]), torch.tensor([False])
     for count, (a, b) in enumerate(zip(s, y, strict=True)):
         first = yes if count == 0 else no
-        step = Step(yes, True, first, a[None], b[None], (a @ b)[None], torch.ones(1, **F64), None)
+        step = Step(yes, True, first, a[None], b[None], (a @ b)[None], torch.ones(1, **F64), None, scale)
         known = memory.learn(known, step)
         last = slice(max(0, count - 2), count + 1)
-        h = inverse(s[last], y[last], torch.eye(6, **F64) * (a @ b) / (b @ b))
+        h = inverse(s[last], y[last], torch.diag(units.square()) * (a @ b) / (units * b).square().sum())
         grad = torch.randn(1, 6, generator=generated(1), **F64)
-        torch.testing.assert_close(memory.multiply(known, grad)[1][0], h @ grad[0])
+        torch.testing.assert_close(memory.multiply(known, grad, scale)[1][0], h @ grad[0])
 
 
-def test_factor_changes_as_the_scaled_bfgs_formula_also_where_a_bound_bent_the_step():
+@SCALES
+def test_factor_changes_as_the_scaled_bfgs_formula_also_where_a_bound_bent_the_step(scale):
     memory, (s, y) = FactorMemory(), steps_of(6, 6)
+    units = torch.ones(6, **F64) if scale is None else scale
     known = memory.empty(s[:1])
     yes, no = torch.tensor([True]), torch.tensor([False])
     h = torch.eye(6, **F64)
     for count, (a, b) in enumerate(zip(s, y, strict=True)):
         sy = a @ b
-        h = torch.eye(6, **F64) * (a @ a) / sy if count == 0 else h
+        h = torch.diag(units.square()) * (a / units).square().sum() / sy if count == 0 else h
         h = h / (sy / (a @ torch.linalg.solve(h, a))).clamp(1e-4, 1.0)
         h = inverse(a[None], b[None], h)
-        step = Step(yes, True, no if count else yes, a[None], b[None], sy[None], torch.ones(1, **F64), yes)
+        first = no if count else yes
+        step = Step(yes, True, first, a[None], b[None], sy[None], torch.ones(1, **F64), yes, scale)
         known = memory.learn(known, step)
         torch.testing.assert_close(known.factor[0] @ known.factor[0].T, h)
 
