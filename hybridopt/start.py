@@ -34,6 +34,13 @@ def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where(width > 0, width, torch.ones_like(width))
 
 
+def beside(x: Tensor, share: float, lower: Tensor, upper: Tensor, seed: int) -> Tensor:
+    """Rows (n, dim) moved at random by at most so large a share of the `widths`, inside the bounds."""
+    g = generator(seed, "beside", device=x.device)
+    u = 2 * torch.rand(x.shape, generator=g, dtype=x.dtype, device=x.device) - 1
+    return (x + share * u * widths(x[0], lower, upper)).clamp(lower, upper)
+
+
 def fill(x: Tensor, count: int, lower: Tensor, upper: Tensor, seed: int) -> Tensor:
     """Exactly `count` rows: the first ones of `x`, then random ones.
 

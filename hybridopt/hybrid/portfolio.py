@@ -1,14 +1,14 @@
 """The portfolio: a local search first, then several methods at once, of which the one that earns gets more.
 
-It begins as cheaply as one local search. When that has ended, its end is evaluated once more, which shows
-noise, and one gradient tells whether the function falls apart along the axes; if so, that is used up first.
-Where it gets nowhere on a rough landscape it is broken off, and methods lead that take values alone. Else a
-few more local searches tell what is worth a try: where the values at which they began foretell those at which
-they ended, a value is a cheap look at a whole search, and evolution and the trend of the minima are believed
-in; where not, only more searches find out. From then on every arm, a method that could run alone, is paid for
-what it finds (`payment`), what local searches find is known to all that search locally, and hopping goes on
-from the best point of all. A turn ends where an arm can rest: local searches at their end, evolution after
-some generations.
+It begins as cheaply as one local search, beside its start if the function looks symmetric there. When that
+has ended, its end is evaluated once more, which shows noise, and one gradient tells whether the function
+falls apart along the axes; if so, that is used up first. Where it gets nowhere on a rough landscape it is
+broken off, and methods lead that take values alone. Else a few more local searches tell what is worth a try:
+where the values at which they began foretell those at which they ended, a value is a cheap look at a whole
+search, and evolution and the trend of the minima are believed in; where not, only more searches find out.
+From then on every arm, a method that could run alone, is paid for what it finds (`payment`), what local
+searches find is known to all that search locally, and hopping goes on from the best point of all. A turn ends
+where an arm can rest: local searches at their end, evolution after some generations.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
 from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
-from hybridopt.hybrid.signs import idle, rough, sight
+from hybridopt.hybrid.signs import idle, rough, sight, symmetric
 from hybridopt.rng import child_seed
+from hybridopt.start import beside, widths
 
 AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
@@ -47,6 +48,7 @@ BELIEF = {
     "funnel": (0.75, 2.0),
     "evolution": (0.1, 3.0),
 }  # credit to begin with, at both
+BESIDE = 0.025  # of the widths, in each variable: so far from a symmetric start the first arm begins
 STEPS = 0.05  # what is left of the credit of arms that take gradients, where gradients tell nothing
 NOISE = 1e-9  # relative difference of two values at one point that is no rounding
 NOISES = 3.0  # times what two values at one point differ by: values may differ by so much from noise alone
@@ -68,7 +70,7 @@ class PortfolioState(State):
     known : Known, optional
         Where local searches ended, of all arms that keep `Searches`, and the minima that hopping found.
     start, slope : Tensor, shape (dim,)
-        The first point with a gradient, and that.
+        Where the first local search began, and the gradient there.
     noisy : bool, optional
         Whether two values at one point differed; None before that is known, or where it is not asked.
     rough : bool
@@ -187,9 +189,11 @@ class Portfolio:
             return self._turned(self._probed(state, evaluation))
         if state.turn == AXES:
             return self._turned(replace(state, axes=_AXES.tell(state.axes, evaluation)))
-        if state.step == 1 and evaluation.grad is not None:
-            state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
         name = state.turn
+        if evaluation.grad is not None and state.known is None and not state.books.cost:
+            state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
+            if state.step == 1 and symmetric(state.slope, widths(state.start, state.lower, state.upper)):
+                return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
         searches = _searches(arm)
         if state.known is None and searches is not None and rough(searches, state.slope):
@@ -202,6 +206,13 @@ class Portfolio:
             return state
         known = _learnt(state.known, arm) if searches is None else searches.known
         return self._turned(replace(state, known=known, books=books.closed(name, period)))
+
+    def _beside(self, state: PortfolioState, x: Tensor) -> PortfolioState:
+        """The state in which the first arm begins a little beside these rows, (rows, dim)."""
+        name, optimizer = self.arms[0]
+        x = beside(x, BESIDE, state.lower, state.upper, child_seed(state.seed, "beside"))
+        arm = optimizer.init(x, state.lower, state.upper, seed=child_seed(state.seed, name))
+        return replace(state, x=arm.x, value=arm.value, arms={**state.arms, name: arm})
 
     def _turned(self, state: PortfolioState) -> PortfolioState:
         """The state in which the next arm has its turn, and knows what the others found."""

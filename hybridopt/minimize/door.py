@@ -20,10 +20,6 @@ from hybridopt.objectives.space import parse_start_and_bounds
 if TYPE_CHECKING:
     from scipy.optimize import OptimizeResult
 
-CENTRAL = (
-    0.05  # of the widths: so large is the part round the middle that "auto" begins in; off it, for saddles
-)
-
 
 def minimize(
     fun: Any,
@@ -57,8 +53,8 @@ def minimize(
         function counts as that fails on a tensor that requires grad or returns no tensor for one. Where it
         draws from a global generator, equal sample numbers get equal draws, and the generator is put back.
     x0 : array-like or Tensor, shape (dim,) or (n, dim), optional
-        Where to start. By default drawn uniformly from the bounds, for "auto" near their middle, which is
-        the nearest on average to a minimum that may lie anywhere. Computation is in float64 unless x0 or
+        Where to start. By default drawn uniformly from the bounds, for "auto" their middle, which is the
+        nearest on average to a minimum that may lie anywhere. Computation is in float64 unless x0 or
         the bounds are floating tensors.
     args : tuple
         Passed on to `fun` (and `jac`) after x.
@@ -150,8 +146,8 @@ def minimize(
         )
     limits = parse_limits(max_evals, target, max_time, tol)
     seed = parse_seed(seed, checkpoint)
-    share = CENTRAL if isinstance(method, str) and method == "auto" else 1.0
-    x, lower, upper = parse_start_and_bounds(x0, bounds, seed, share=share)
+    middle = isinstance(method, str) and method == "auto"
+    x, lower, upper = parse_start_and_bounds(x0, bounds, seed, middle=middle)
     objective, value = resolve(
         fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1], seed
     )

@@ -12,7 +12,7 @@ from hybridopt.rng import generator
 
 
 def parse_start_and_bounds(
-    x0: Any, bounds: Any, seed: int, *, share: float = 1.0
+    x0: Any, bounds: Any, seed: int, *, middle: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Start rows, lower and upper bounds.
 
@@ -22,8 +22,8 @@ def parse_start_and_bounds(
         None: one row, uniform in the box, which then must be finite.
     bounds : see `hybridopt.minimize`
     seed : int
-    share : float, in (0, 1]
-        Of the widths: without x0 the row is drawn from so large a part, round the middle.
+    middle : bool
+        Whether that row is the middle of the box, and not drawn.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def parse_start_and_bounds(
     dim = None if x is None else x.shape[1]
     lower, upper = _bounds(bounds, dim, kind)
     if x is None:
-        return _uniform(lower, upper, seed, share), lower, upper
+        return _inside(lower, upper, None if middle else seed), lower, upper
     _check_inside(x, lower, upper)
     return x, lower, upper
 
@@ -127,14 +127,17 @@ def _numbers(row: Any) -> list[float]:
     return [free[i % 2] if entry is None else entry for i, entry in enumerate(row)]
 
 
-def _uniform(lower: Tensor, upper: Tensor, seed: int, share: float) -> Tensor:
+def _inside(lower: Tensor, upper: Tensor, seed: int | None) -> Tensor:
+    """A row of a finite box: uniform in it, or its middle; (1, dim)."""
     width = upper - lower
     if not torch.isfinite(width).all():
         free = torch.nonzero(~torch.isfinite(width))[0].item()
         raise ValueError(f"without x0 every bound must be finite; coordinate {free} is not: give x0 too")
+    if seed is None:
+        return (lower + 0.5 * width)[None]
     g = generator(seed, "start", device=lower.device)
     u = torch.rand(1, len(lower), generator=g, dtype=lower.dtype, device=lower.device)
-    return lower + (0.5 + share * (u - 0.5)) * width
+    return lower + u * width
 
 
 def _check_inside(x: Tensor, lower: Tensor, upper: Tensor) -> None:

@@ -155,6 +155,53 @@ def turned(fun, dim, seed=0):
     return lambda x: fun(x @ axes)
 
 
+def centres(x):
+    """k-means: points at -1, 2 and 2.5; the variables are the centres."""
+    points = torch.tensor([-1.0, 2.0, 2.5], dtype=x.dtype)
+    return (x[:, None] - points[:, None]).square().amin(2).sum(1)
+
+
+def network(x):
+    """A tanh network without biases, one input, two units; read in, read out."""
+    inputs = torch.linspace(-2, 2, 9, dtype=x.dtype)
+    out = (x[:, None, 2:] * torch.tanh(x[:, None, :2] * inputs[:, None])).sum(2)
+    return (out - torch.sin(2 * inputs)).square().sum(1)
+
+
+def factors(x):
+    return (x[:, 0] * x[:, 1] - 1).square() + (x[:, 2] * x[:, 3] - 2).square()
+
+
+def pole(x):
+    return x.square().sum(1).rsqrt() + x.square().sum(1)
+
+
+@pytest.mark.parametrize(("fun", "dim"), [(centres, 2), (network, 4), (factors, 4), (pole, 2)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_where_parts_are_alike_the_first_search_begins_beside(fun, dim, dtype):
+    lower, upper = -3.0 * torch.ones(dim, dtype=dtype), 3.0 * torch.ones(dim, dtype=dtype)
+    optimizer = Portfolio()
+    evaluate = Evaluator(TorchObjective(fun, (), True, None), lower, upper)
+    state = optimizer.init(((lower + upper) / 2)[None], lower, upper, seed=0)
+    state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    first = optimizer.ask(state).x
+    assert first.shape == (1, dim)
+    assert first.abs().min() > 0
+    assert first.abs().max() <= 0.025 * 6
+    state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    assert state.start.equal(first[0])
+    assert not optimizer.ask(state).x.equal(first)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 8, 15, 19, 20, 24])
+@pytest.mark.parametrize("dim", [2, 10])
+def test_other_functions_are_searched_from_where_one_begins(number, dim):
+    problem = problems.make(f"bbob_f{number}", dim=dim, seed=0)
+    walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist())
+    next(walk)
+    assert torch.equal(next(walk).start, torch.zeros(dim, dtype=torch.float64))
+
+
 def test_every_arm_has_its_share_and_the_books_add_up():
     walk = states(Portfolio(), turned(rastrigin, 3), [-5.0, -4.0, -5.0], [4.0, 5.0, 3.0])
     last = next(s for s in walk if s.step > 1 and sum(a.spent for a in s.books.accounts.values()) > 4000)
