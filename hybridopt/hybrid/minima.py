@@ -78,9 +78,11 @@ def united(minima: Minima, others: Minima, width: Tensor) -> Minima:
     """
     if not minima.x.shape[0]:
         return others
-    place, distance = nearest(minima, others.x, width)
-    new = (distance > NEAR) | (others.value < minima.value[place])
-    return add(minima, others.x[new], others.value[new], width)
+    unseen = ~torch.isin(_keys(others.x), _keys(minima.x))  # most are there already: no distances for them
+    x, value = others.x[unseen], others.value[unseen]
+    place, distance = nearest(minima, x, width)
+    new = (distance > NEAR) | (value < minima.value[place])
+    return add(minima, x[new], value[new], width)
 
 
 def duplicates(x: Tensor, width: Tensor) -> Tensor:
@@ -93,6 +95,11 @@ def nearest(minima: Minima, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     """Place of the nearest minimum of each row (rows, dim), and its distance in the largest coordinate."""
     distance, place = ((minima.x[None] - x[:, None]).abs() / width).amax(2).min(1)
     return place, distance
+
+
+def _keys(x: Tensor) -> Tensor:
+    """A number for each row (rows, dim): the same for the same point, another for any other; (rows,)."""
+    return (x * torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).sqrt()).sum(1)
 
 
 def _visited(minima: Minima, place: Tensor, x: Tensor, value: Tensor) -> Minima:

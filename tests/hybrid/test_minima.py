@@ -2,7 +2,7 @@
 
 import torch
 
-from hybridopt.hybrid.minima import add, duplicates, none_yet
+from hybridopt.hybrid.minima import add, duplicates, none_yet, united
 from hybridopt.start import unit
 
 F64 = {"dtype": torch.float64}
@@ -41,3 +41,17 @@ def test_a_fixed_variable_does_not_tell_points_apart_and_does_not_divide_by_zero
     assert width.tolist() == [10.0, 1.0, 5.0]
     x = torch.tensor([[1.0, 2.0, -5.0], [1.005, 2.0, -5.0], [1.5, 2.0, -5.0]])
     assert duplicates(x, width).tolist() == [False, True, False]
+
+
+def test_a_union_takes_what_is_new_or_lower_and_counts_nothing_twice():
+    width = torch.ones(2, **F64)
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], **F64)  # of one value
+    one = add(none_yet(corners), corners[:2], torch.zeros(2, **F64), width)
+    other = add(none_yet(corners), corners[1:], torch.tensor([-1e-9, 0.0, 0.0], **F64), width)
+    both = united(one, other, width)
+    assert sorted(both.x.tolist()) == sorted(corners.tolist())
+    assert float(both.value[0]) == -1e-9
+    again = united(both, other, width)
+    assert torch.equal(again.visits, both.visits)
+    assert torch.equal(again.x, both.x)
+    assert united(none_yet(corners), other, width) is other
