@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -78,7 +79,7 @@ def united(minima: Minima, others: Minima, width: Tensor) -> Minima:
     """
     if not minima.x.shape[0]:
         return others
-    unseen = ~torch.isin(_keys(others.x), _keys(minima.x))  # most are there already: no distances for them
+    unseen = ~torch.isin(_keys(others), _keys(minima))  # most are there already: no distances for them
     x, value = others.x[unseen], others.value[unseen]
     place, distance = nearest(minima, x, width)
     new = (distance > NEAR) | (value < minima.value[place])
@@ -97,9 +98,10 @@ def nearest(minima: Minima, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
     return place, distance
 
 
-def _keys(x: Tensor) -> Tensor:
-    """A number for each row (rows, dim): the same for the same point, another for any other; (rows,)."""
-    return (x * torch.arange(1, x.shape[1] + 1, dtype=x.dtype, device=x.device).sqrt()).sum(1)
+def _keys(minima: Minima) -> Tensor:
+    """A number for each: the same for the same point and value, else another; (count,)."""
+    weights = torch.arange(1, minima.x.shape[1] + 1, dtype=minima.x.dtype, device=minima.x.device).sqrt()
+    return (minima.x * weights).sum(1) + math.sqrt(0.5) * minima.value
 
 
 def _visited(minima: Minima, place: Tensor, x: Tensor, value: Tensor) -> Minima:
