@@ -199,7 +199,32 @@ class BasinHopping:
             state = self._begun(_adapted(state))
         return _shown(state)
 
-    def joined(self, state: BasinHoppingState, x: Tensor) -> BasinHoppingState:
+    def hopping(self, state: BasinHoppingState, minima: Minima) -> BasinHoppingState:
+        """The state whose first members are minima, and whose searches begin with hops from them.
+
+        Parameters
+        ----------
+        state : BasinHoppingState
+            As `init` makes it.
+        minima : Minima
+            One or more.
+        """
+        count = min(self.population_size, minima.x.shape[0])
+        x, value = minima.x[:count], minima.value[:count]
+        state = replace(
+            state,
+            members=torch.cat([x, state.members[count:]]),
+            heights=torch.cat([value, state.heights[count:]]),
+            minima=add(state.minima, x, value, state.width),
+            best_x=x[0],
+            best_value=value[0],
+        )
+        seed = child_seed(state.seed, "search", 0)
+        starts, hops = self._starts(state, seed)
+        search = in_box(x.shape[1]).init(starts, state.lower, state.upper, seed=seed)
+        return _shown(replace(state, search=search, hops=hops))
+
+    def joined(self, state: BasinHoppingState, x: Tensor, value: Tensor | None = None) -> BasinHoppingState:
         """The state in which a point takes the place of the worst member; pure, like `tell`.
 
         Parameters
@@ -207,18 +232,22 @@ class BasinHopping:
         state : BasinHoppingState
             Between generations: not `searching`.
         x : Tensor, shape (1, dim)
-            A search begins there.
+        value : Tensor of shape (1,), optional
+            Of a minimum: the member's search begins with a hop from there. Without it, where x is.
         """
-        row = state.heights.argmax()[None]
-        joined = replace(
+        row, minimum = state.heights.argmax()[None], value is not None
+        height = torch.full_like(x[:, 0], torch.inf) if value is None else value
+        state = replace(
             state,
             members=state.members.index_copy(0, row, x),
-            heights=state.heights.index_fill(0, row, torch.inf),
-            search=in_box(x.shape[1]).restart(state.search, row, x),
-            hops=state.hops.index_fill(0, row, False),
+            heights=state.heights.index_copy(0, row, height),
+            hops=state.hops.index_fill(0, row, minimum),
             idle=0,
         )
-        return _shown(joined)
+        if minimum:
+            g = generator(state.seed, "joined", state.step, device=x.device)
+            x = _hopped(x, state, g)
+        return _shown(replace(state, search=in_box(x.shape[1]).restart(state.search, row, x)))
 
     def _begun(self, state: BasinHoppingState) -> BasinHoppingState:
         """The state in which children have won their places, and the next generation of searches begins."""

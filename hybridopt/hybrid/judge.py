@@ -16,6 +16,8 @@ DECREMENTS = 10.0  # a search is hopeless if so many times what the quadratic mo
 LEARNT = 2  # steps after which that model is believed
 ARRIVING = 1e-4  # of the widths: as near as this to a known minimum the model must point
 SMALL = 1e-2  # and promise no more than this, relative
+SMOOTH = 0.8  # if at least this share of a search's trials were steps its model is believed at the end
+ROUNDINGS = 8.0  # of the value: where the model promises no more, floating point carries no further
 
 
 def promised(search: QuasiNewtonState) -> Tensor:
@@ -38,6 +40,16 @@ def hopeless(search: QuasiNewtonState, bar: Tensor) -> Tensor:
     """Running rows that will not end below a bar, one for all or (rows,); bool, (rows,)."""
     least = torch.add(standing(search), promised(search), alpha=-DECREMENTS)
     return believed(search) & (least > bar)
+
+
+def spent(search: QuasiNewtonState, trials: int) -> Tensor:
+    """Running rows that win no more than rounding, by a model that knows every direction; bool, (rows,).
+
+    Not those that had many of so many trials refused: where the landscape is rough no model is true.
+    """
+    rounding = ROUNDINGS * torch.finfo(search.value.dtype).eps * standing(search).abs()
+    known = search.running.pairs >= max(search.x.shape[1], SMOOTH * trials)
+    return known & (promised(search) <= rounding)
 
 
 def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:

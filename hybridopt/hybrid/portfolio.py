@@ -30,7 +30,7 @@ from hybridopt.hybrid.funnel import Funnel
 from hybridopt.hybrid.minima import Minima, united
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
-from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned
+from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned, informed
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
 from hybridopt.hybrid.signs import idle, rough, sight, symmetric
 from hybridopt.rng import child_seed
@@ -51,7 +51,8 @@ BELIEF = {
 BESIDE = 0.025  # of the widths, in each variable: so far from a symmetric start the first arm begins
 STEPS = 0.05  # what is left of the credit of arms that take gradients, where gradients tell nothing
 NOISE = 1e-9  # relative difference of two values at one point that is no rounding
-NOISES = 3.0  # times what two values at one point differ by: values may differ by so much from noise alone
+REPEATS = 4  # more values at that point where there is noise
+NOISES = 2.0  # times what all these differ by: values may differ by so much from noise alone
 
 _AXES = Separable()
 
@@ -174,7 +175,8 @@ class Portfolio:
 
     def ask(self, state: PortfolioState) -> Query:
         if state.turn == REPEAT:
-            return Query(self._first_search(state).x[:1], sample=-1)
+            count = 1 if state.noisy is None else REPEATS
+            return Query(self._first_search(state).x[:1].repeat(count, 1), sample=-1)
         if state.turn == PROBE:
             return Query(self._probe(state)[0][None], order=1, sample=-1)
         if state.turn == AXES:
@@ -184,7 +186,7 @@ class Portfolio:
     def tell(self, state: PortfolioState, evaluation: Evaluation) -> PortfolioState:
         state = replace(state, step=state.step + 1)
         if state.turn == REPEAT:
-            return self._turned(self._repeated(state, float(evaluation.value[0])))
+            return self._turned(self._repeated(state, evaluation.value))
         if state.turn == PROBE:
             return self._turned(self._probed(state, evaluation))
         if state.turn == AXES:
@@ -223,10 +225,12 @@ class Portfolio:
         arm, optimizer, known = state.arms[turn], dict(self.arms)[turn], state.known
         searches = _searches(arm)
         if known is not None and searches is not None:
-            arm = replace(arm, searches=replace(searches, known=known))
+            arm = replace(arm, searches=informed(searches, known))
         elif known is not None and known.minima.x.shape[0] and self._begins_at_minima(state, turn):
             seed = child_seed(state.seed, turn)
             arm = optimizer.init(known.minima.x, state.lower, state.upper, seed=seed)
+            if isinstance(optimizer, BasinHopping):
+                arm = optimizer.hopping(arm, known.minima)
         elif isinstance(optimizer, BasinHopping):
             arm = _led(optimizer, arm, state)
         return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
@@ -236,7 +240,8 @@ class Portfolio:
         return state.books.accounts[turn].turns == 0 and dict(self.arms)[turn].traits.order > 0
 
     def _next(self, state: PortfolioState) -> str:
-        if state.noisy is None and self._keeps_searches(state):
+        unmeasured = state.noisy is None or (state.noisy and not state.books.noise)
+        if unmeasured and self._keeps_searches(state):
             return REPEAT
         wanted = PROBES + (len(state.lower) - 1).bit_length()
         if 0 <= state.agreed < wanted:
@@ -256,15 +261,17 @@ class Portfolio:
     def _keeps_searches(self, state: PortfolioState) -> bool:
         return _searches(state.arms[self.arms[0][0]]) is not None
 
-    def _repeated(self, state: PortfolioState, value: float) -> PortfolioState:
-        """What a second value at the end of the first search tells."""
-        before = float(self._first_search(state).value[0])
-        rounding = 64 * torch.finfo(state.x.dtype).eps  # batches of other sizes may add up in another order
-        apart = abs(value - before)
-        if not apart > max(NOISE, rounding) * max(1.0, abs(before)):  # NaN: neither is finite
+    def _repeated(self, state: PortfolioState, values: Tensor) -> PortfolioState:
+        """What more values at the end of the first search tell."""
+        kind, values = torch.finfo(values.dtype), torch.cat([self._first_search(state).value[:1], values])
+        apart = float(values.max() - values.min())  # NaN: none is finite
+        if state.noisy:
+            noise = NOISES * apart if math.isfinite(apart) else 0.0
+            return replace(state, books=replace(state.books, noise=max(noise, kind.tiny)))
+        rounding = 64 * kind.eps  # batches of other sizes may add up in another order
+        if not apart > max(NOISE, rounding) * max(1.0, abs(float(values[0]))):
             return replace(state, noisy=False)
-        books = replace(state.books, noise=NOISES * apart if math.isfinite(apart) else 0.0)
-        return replace(state, noisy=True, agreed=-1, books=books)
+        return replace(state, noisy=True, agreed=-1)
 
     def _probe(self, state: PortfolioState) -> tuple[Tensor, Tensor]:
         """A mixture of the start and of the end of the first local search."""
@@ -297,11 +304,15 @@ def _learnt(known: Known | None, arm: State) -> Known | None:
 
 def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -> BasinHoppingState:
     """Hopping that goes on from the best point of another arm where that is better than its own."""
-    found: list[Any] = [*state.arms.values(), *([] if state.known is None else [state.known.minima])]
-    x, value = torch.cat([part.x for part in found]), torch.cat([part.value for part in found])
-    best = value.argmin()
-    better = arm.best_value - value[best] > hopping.ftol * value[best].abs().clamp_min(1.0)
-    return hopping.joined(arm, x[best][None]) if bool(better) else arm
+    x = torch.cat([part.x for part in state.arms.values()])
+    value = torch.cat([part.value for part in state.arms.values()])
+    best = value.argmin()[None]
+    x, value, searched = x[best], value[best], False
+    if state.known is not None and bool((state.known.minima.value[:1] <= value).any()):
+        x, value, searched = state.known.minima.x[:1], state.known.minima.value[:1], True
+    if not bool(arm.best_value - value > hopping.ftol * value.abs().clamp_min(1.0)):
+        return arm
+    return hopping.joined(arm, x, value if searched else None)
 
 
 def _prior(name: str, arm: Optimizer[Any], clear: float, steps: bool) -> float:

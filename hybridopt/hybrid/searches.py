@@ -16,7 +16,7 @@ from torch import Tensor
 from hybridopt.core import Evaluation, Query, State
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import in_box
-from hybridopt.hybrid.judge import arriving, hopeless
+from hybridopt.hybrid.judge import arriving, hopeless, spent
 from hybridopt.hybrid.minima import Minima, add, none_yet
 from hybridopt.start import unit
 
@@ -124,13 +124,27 @@ def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches
     if waited == before.step:
         waited += int(bool((search.running.pairs[:1] == 0).any()))
     over, back = _judged(search, known.minima, width, every)
-    if search.running.rows.shape[0] >= ran.shape[0] and not bool(over.any()):
+    there = spent(search, search.step - waited) & ~over
+    if search.running.rows.shape[0] >= ran.shape[0] and not bool((over | there).any()):
         return Searches(search, origin, known, width, waited)
+    search = given_up(search, there)
+    over = over[~there]
     ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
     x = torch.cat([known.minima.x[back], search.x[ended]])
     value = torch.cat([known.minima.value[back], search.value[ended]])
     known = replace(known, minima=add(known.minima, x, value, width))
     return _stopped(Searches(search, origin, known, width, waited), over, ended)
+
+
+def informed(searches: Searches, known: Known) -> Searches:
+    """Searches that know where those of others ended; they end without a trace where none has begun.
+
+    For where to begin is known better now.
+    """
+    rows, search = searches.search.running.rows, searches.search
+    if search.step == 0 and known.ends.shape[0]:
+        search = given_up(search, torch.ones_like(rows, dtype=torch.bool))
+    return replace(searches, search=search, known=known)
 
 
 def abandoned(searches: Searches) -> Searches:

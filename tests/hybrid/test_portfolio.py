@@ -11,6 +11,7 @@ from hybridopt.checkpoint import load, save
 from hybridopt.conditions import Trace
 from hybridopt.core import Evaluation
 from hybridopt.evaluate import Evaluator
+from hybridopt.hybrid import searches as searching
 from hybridopt.hybrid.minima import add, none_yet
 from hybridopt.hybrid.separable import Separable, agrees, mixed
 from hybridopt.loop import begin, iterate
@@ -72,6 +73,28 @@ def test_minima_of_a_double_well_are_told_apart():
     apart = torch.cdist(last.minima.x, last.minima.x) + 9 * torch.eye(len(last.minima.x))
     assert apart.min() > 1
     assert torch.cat([last.minima.x.abs()]).sub(1).abs().max() < 0.03
+
+
+def test_searches_end_where_floating_point_carries_no_further():
+    waste = []
+    for name, seed in itertools.product(["bbob_f15", "bbob_f20", "bbob_f21", "bbob_f22"], range(3)):
+        problem = problems.make(name, dim=3, seed=seed)
+        evaluate = Evaluator(TorchObjective(problem.fun, (), True, None), problem.lower, problem.upper)
+        searches = searching.begin(torch.zeros(1, 3, dtype=torch.float64), problem.lower, problem.upper, 0)
+        refused, value = 0, torch.inf
+        while searches.running:
+            searches = searching.told(searches, evaluate(searching.query(searches)), every=True)
+            found = float(searches.search.value[0])
+            refused, value = 0 if found < value else refused + 1, found
+        waste.append(refused)
+        x = searches.known.minima.x[:1].clone().requires_grad_(True)
+        (grad,) = torch.autograd.grad(problem.fun(x).sum(), x)
+        hessian = torch.autograd.functional.hessian(lambda x, f=problem.fun: f(x[None])[0], x[0].detach())
+        left = float(grad[0] @ torch.linalg.solve(hessian, grad[0])) / 2
+        assert abs(left) <= 1e-13 * abs(value)
+    assert sum(waste) <= 3 * len(waste), (
+        waste
+    )  # trials after the last step; 6.5 a search if it ends by itself
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10])
@@ -222,6 +245,12 @@ def tilted(x):
     return rastrigin(x * torch.tensor([1.0, 0.2, 0.5], dtype=x.dtype))
 
 
+def test_no_arm_searches_again_from_where_the_first_one_began():
+    walk = states(Portfolio(), turned(tilted, 3), [-5.0] * 3, [4.0] * 3)
+    asked = [Portfolio().ask(state).x for _, state in zip(range(600), walk, strict=False)]
+    assert sum(bool((x == asked[0]).all(1).any()) for x in asked) == 1
+
+
 def test_what_hopping_finds_is_known_to_all():
     walk = list(zip(range(1000), states(Portfolio(), turned(tilted, 3), [-5.0] * 3, [4.0] * 3), strict=False))
     told = [
@@ -248,7 +277,11 @@ def test_hopping_goes_on_from_what_another_arm_found():
         best = min(*others, after.known.minima.value[0])
         if best < before.arms["hopping"].best_value - 1e-3:
             led += 1
-            assert fun(Portfolio().ask(after).x).tolist() == pytest.approx([float(best)])
+            hopping = after.arms["hopping"]
+            assert fun(hopping.members).tolist() == pytest.approx([float(best)])
+            away = (Portfolio().ask(after).x - hopping.members).abs().amax() / 9
+            assert away <= hopping.reach
+            assert (away == 0) == bool(torch.isinf(hopping.heights))  # no search where a minimum is known
     assert led
 
 
@@ -325,6 +358,7 @@ def test_noise_is_noticed_and_values_lead():
     for seed in range(4):
         found = hybridopt.minimize(noisy, bounds=[(-3, 2)] * 3, vectorized=True, max_evals=1500, seed=seed)
         assert abs(torch.from_numpy(found.x)).max() < 0.2
+        assert found.phases["repeat"].cost == 5
         shares.append(found.phases["evolution"].cost / found.ledger.cost)
     assert min(shares) > 0.6
 
