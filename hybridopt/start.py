@@ -34,6 +34,11 @@ def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where(width > 0, width, torch.ones_like(width))
 
 
+def middle(lower: Tensor, upper: Tensor) -> Tensor:
+    """Of a box, (dim,); not finite where a bound is not."""
+    return lower + 0.5 * (upper - lower)
+
+
 def beside(x: Tensor, share: float, lower: Tensor, upper: Tensor, seed: int) -> Tensor:
     """Rows (n, dim) moved at random by at most so large a share of the `widths`, inside the bounds."""
     g = generator(seed, "beside", device=x.device)

@@ -244,7 +244,10 @@ class BasinHopping:
             hops=state.hops.index_fill(0, row, minimum),
             idle=0,
         )
-        if minimum:
+        if value is not None:
+            state = replace(state, minima=add(state.minima, x, value, state.width))
+            if bool(value[0] < state.best_value):
+                state = replace(state, best_x=x[0], best_value=value[0])
             g = generator(state.seed, "joined", state.step, device=x.device)
             x = _hopped(x, state, g)
         return _shown(replace(state, search=in_box(x.shape[1]).restart(state.search, row, x)))
@@ -274,8 +277,10 @@ class BasinHopping:
         hop = _hopped(x, state, g)
         if len(x) < 3:
             return hop, torch.ones_like(state.hops)
-        hops = _uniform(g, x, len(x)) >= self.recombined
-        return torch.where(hops[:, None], hop, _recombined(x, state, g)), hops
+        recombined = _recombined(x, state, g)
+        old = (recombined[:, None] == x).all(2).any(1)  # a member again
+        hops = (_uniform(g, x, len(x)) >= self.recombined) | old
+        return torch.where(hops[:, None], hop, recombined), hops
 
 
 def _hopped(x: Tensor, state: BasinHoppingState, g: torch.Generator) -> Tensor:

@@ -42,14 +42,16 @@ def hopeless(search: QuasiNewtonState, bar: Tensor) -> Tensor:
     return believed(search) & (least > bar)
 
 
-def spent(search: QuasiNewtonState, trials: int) -> Tensor:
-    """Running rows that win no more than rounding, by a model that knows every direction; bool, (rows,).
+def spent(search: QuasiNewtonState, trials: int, width: Tensor) -> Tensor:
+    """Running rows that win no more than rounding, and hardly move; bool, (rows,).
 
-    Not those that had many of so many trials refused: where the landscape is rough no model is true.
+    By a model that has learnt from as many steps as there are variables. Not those that had many of so many
+    trials refused: where the landscape is rough no model is true.
     """
     rounding = ROUNDINGS * torch.finfo(search.value.dtype).eps * standing(search).abs()
     known = search.running.pairs >= max(search.x.shape[1], SMOOTH * trials)
-    return known & (promised(search) <= rounding)
+    short = (search.running.search.direction.abs() / width).amax(1) <= ARRIVING
+    return known & (promised(search) <= rounding) & short
 
 
 def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:

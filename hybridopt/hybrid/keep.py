@@ -10,7 +10,9 @@ from hybridopt.core import Evaluation
 def best_of(evaluation: Evaluation, best_x: Tensor, best_value: Tensor) -> tuple[Tensor, Tensor]:
     """Best point (dim,) so far and its value (), after an evaluation: also of a trial that was refused."""
     value, row = evaluation.value.min(0)
-    return (evaluation.x[row], value) if bool(value < best_value) else (best_x, best_value)
+    if not bool(value < best_value):
+        return best_x, best_value
+    return evaluation.x.index_select(0, row[None])[0], value
 
 
 def with_best(x: Tensor, value: Tensor, best_x: Tensor, best_value: Tensor) -> tuple[Tensor, Tensor]:

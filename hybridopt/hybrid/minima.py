@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from hybridopt.rng import generator
+
 MOST = 1000  # minima that are remembered: the best ones
 NEAR = 1e-3  # of the widths: ends as near as this to one another are one minimum
+_BITS = {8: torch.int64, 4: torch.int32, 2: torch.int16}  # by bytes of a number
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,14 @@ def nearest(minima: Minima, x: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _keys(minima: Minima) -> Tensor:
-    """A number for each: the same for the same point and value, else another; (count,)."""
-    weights = torch.arange(1, minima.x.shape[1] + 1, dtype=minima.x.dtype, device=minima.x.device).sqrt()
-    return (minima.x * weights).sum(1) + math.sqrt(0.5) * minima.value
+    """A hash of the bits of each one's point and value; (count,), int64."""
+    rows = torch.cat([minima.x, minima.value[:, None]], 1)
+    bits = rows.view(_BITS[rows.element_size()]).long()
+    bits = bits ^ (bits >> 29)  # simple numbers have bits at their upper end alone
+    weights = generator(0, "weights", device=rows.device)
+    odd = 2 * torch.randint(2**62, (rows.shape[1],), generator=weights, device=rows.device) + 1
+    mixed = bits * odd
+    return (mixed ^ (mixed >> 32)).sum(1)
 
 
 def _visited(minima: Minima, place: Tensor, x: Tensor, value: Tensor) -> Minima:

@@ -1,6 +1,6 @@
 """The portfolio: a local search first, then several methods at once, of which the one that earns gets more.
 
-It begins as cheaply as one local search, beside its start if the function looks symmetric there. When that
+It begins as cheaply as one local search, beside the middle if the function looks symmetric there. When that
 has ended, its end is evaluated once more, which shows noise, and one gradient tells whether the function
 falls apart along the axes; if so, that is used up first. Where it gets nowhere on a rough landscape it is
 broken off, and methods lead that take values alone. Else a few more local searches tell what is worth a try:
@@ -30,11 +30,11 @@ from hybridopt.hybrid.funnel import Funnel
 from hybridopt.hybrid.minima import Minima, united
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
-from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned, informed
+from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned, joined
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
 from hybridopt.hybrid.signs import idle, rough, sight, symmetric
 from hybridopt.rng import child_seed
-from hybridopt.start import beside, widths
+from hybridopt.start import beside, middle
 
 AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
@@ -48,11 +48,11 @@ BELIEF = {
     "funnel": (0.75, 2.0),
     "evolution": (0.1, 3.0),
 }  # credit to begin with, at both
-BESIDE = 0.025  # of the widths, in each variable: so far from a symmetric start the first arm begins
+BESIDE = 0.025  # of the widths, in each variable: so far from a symmetric middle the first arm begins
 STEPS = 0.05  # what is left of the credit of arms that take gradients, where gradients tell nothing
 NOISE = 1e-9  # relative difference of two values at one point that is no rounding
 REPEATS = 4  # more values at that point where there is noise
-NOISES = 2.0  # times what all these differ by: values may differ by so much from noise alone
+NOISES = 2.0  # times what these and the search's own differ by: values may differ by so much from noise alone
 
 _AXES = Separable()
 
@@ -194,7 +194,8 @@ class Portfolio:
         name = state.turn
         if evaluation.grad is not None and state.known is None and not state.books.cost:
             state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
-            if state.step == 1 and symmetric(state.slope, widths(state.start, state.lower, state.upper)):
+            central = state.step == 1 and state.start.equal(middle(state.lower, state.upper))
+            if central and symmetric(state.slope, state.upper - state.lower):
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
         searches = _searches(arm)
@@ -225,7 +226,8 @@ class Portfolio:
         arm, optimizer, known = state.arms[turn], dict(self.arms)[turn], state.known
         searches = _searches(arm)
         if known is not None and searches is not None:
-            arm = replace(arm, searches=informed(searches, known))
+            begun = torch.stack([state.start, middle(state.lower, state.upper)])
+            arm = replace(arm, searches=joined(searches, known, begun))
         elif known is not None and known.minima.x.shape[0] and self._begins_at_minima(state, turn):
             seed = child_seed(state.seed, turn)
             arm = optimizer.init(known.minima.x, state.lower, state.upper, seed=seed)

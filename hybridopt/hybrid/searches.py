@@ -120,11 +120,13 @@ def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches
     before, known, width, waited = searches.search, searches.known, searches.width, searches.waited
     ran = before.running.rows
     search = in_box(evaluation.x.shape[1]).tell(before, evaluation)
-    origin = evaluation.value if before.step == 0 else searches.origin
+    origin = searches.origin
+    if before.step == 0:
+        origin = origin.index_copy(0, ran, evaluation.value)
     if waited == before.step:
         waited += int(bool((search.running.pairs[:1] == 0).any()))
     over, back = _judged(search, known.minima, width, every)
-    there = spent(search, search.step - waited) & ~over
+    there = spent(search, search.step - waited, width) & ~over
     if search.running.rows.shape[0] >= ran.shape[0] and not bool((over | there).any()):
         return Searches(search, origin, known, width, waited)
     search = given_up(search, there)
@@ -136,14 +138,12 @@ def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches
     return _stopped(Searches(search, origin, known, width, waited), over, ended)
 
 
-def informed(searches: Searches, known: Known) -> Searches:
-    """Searches that know where those of others ended; they end without a trace where none has begun.
-
-    For where to begin is known better now.
-    """
-    rows, search = searches.search.running.rows, searches.search
-    if search.step == 0 and known.ends.shape[0]:
-        search = given_up(search, torch.ones_like(rows, dtype=torch.bool))
+def joined(searches: Searches, known: Known, begun: Tensor) -> Searches:
+    """Searches that know where those of others ended; none begins where those did, at rows (count, dim)."""
+    search = searches.search
+    if search.step == 0:
+        again = (search.running.trial[:, None] == begun).all(2).any(1)
+        search = given_up(search, again)
     return replace(searches, search=search, known=known)
 
 

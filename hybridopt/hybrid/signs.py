@@ -14,7 +14,7 @@ LONG = 10  # trials a variable after which a search can tell that a landscape is
 REFUSED = 0.4  # if more than this share of them were no steps
 ROUGH = 1000.0  # and the gradient at its start promised so many times what it won
 ALIKE = 1e-9  # of the largest component: gradients that differ by no more are one,
-ROUNDINGS = 64.0  # or by no more than so many roundings
+ROUNDINGS = 8.0  # or by no more than so many roundings
 
 
 def foresight(known: Known) -> float:

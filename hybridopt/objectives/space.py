@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.rng import generator
+from hybridopt.start import middle as middle_of
 
 
 def parse_start_and_bounds(
@@ -134,7 +135,7 @@ def _inside(lower: Tensor, upper: Tensor, seed: int | None) -> Tensor:
         free = torch.nonzero(~torch.isfinite(width))[0].item()
         raise ValueError(f"without x0 every bound must be finite; coordinate {free} is not: give x0 too")
     if seed is None:
-        return (lower + 0.5 * width)[None]
+        return middle_of(lower, upper)[None]
     g = generator(seed, "start", device=lower.device)
     u = torch.rand(1, len(lower), generator=g, dtype=lower.dtype, device=lower.device)
     return lower + u * width

@@ -97,6 +97,31 @@ def test_no_member_is_replaced_by_a_worse_one():
         assert (after.heights <= before.heights).all()
 
 
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_known_minimum_joins_once_and_no_search_begins_there(size):
+    def bowl(x):
+        return x.square().sum(-1)
+
+    lower, upper = torch.full((3,), -5.0, dtype=torch.float64), torch.full((3,), 4.0, dtype=torch.float64)
+    evaluate = Evaluator(TorchObjective(bowl, (), True, None), lower, upper, seed=0)
+    optimizer, deep = (
+        BasinHopping(population_size=size, patience=3),
+        torch.full((1, 3), 2.0, dtype=torch.float64),
+    )
+    state = optimizer.init(lower[None] + 1, lower, upper, seed=0)
+    while state.searching or not state.generation:
+        state = optimizer.tell(state, evaluate(optimizer.ask(state)))
+    state = optimizer.joined(state, deep, torch.tensor([-88.0], dtype=torch.float64))
+    assert float(state.best_value) == -88.0
+    assert torch.equal(state.minima.x[0], deep[0])
+    for _ in range(100):
+        query = optimizer.ask(state)
+        assert not (query.x == deep).all(1).any()
+        state = optimizer.tell(state, evaluate(query))
+    assert float(state.value.min()) == -88.0
+    assert state.generation > 5
+
+
 def test_hops_reach_farther_in_wide_basins_than_in_narrow_ones():
     def waves(length):
         return lambda x: (x**2 + 10 - 10 * torch.cos(2 * torch.pi * x / length)).sum(-1)

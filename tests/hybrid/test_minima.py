@@ -1,5 +1,8 @@
 """Distinct minima, and how often each came back."""
 
+import itertools
+
+import pytest
 import torch
 
 from hybridopt.hybrid.minima import add, duplicates, none_yet, united
@@ -55,3 +58,13 @@ def test_a_union_takes_what_is_new_or_lower_and_counts_nothing_twice():
     assert torch.equal(again.visits, both.visits)
     assert torch.equal(again.x, both.x)
     assert united(none_yet(corners), other, width) is other
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+def test_a_union_of_many_minima_of_one_value_loses_none(dtype, offset):
+    corners = torch.tensor(list(itertools.product([-1.0, 0.0, 1.0], repeat=4)), dtype=dtype)
+    width, value = torch.ones(4, dtype=dtype), torch.full((len(corners),), offset, dtype=dtype)
+    one = add(none_yet(corners), corners[:40], value[:40], width)
+    other = add(none_yet(corners), corners[40:], value[40:], width)
+    assert len(united(one, other, width).x) == len(corners)

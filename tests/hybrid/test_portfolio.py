@@ -75,6 +75,20 @@ def test_minima_of_a_double_well_are_told_apart():
     assert torch.cat([last.minima.x.abs()]).sub(1).abs().max() < 0.03
 
 
+@pytest.mark.parametrize(("dtype", "offset"), [(torch.float32, 1000.0), (torch.float64, 1e12)])
+def test_ends_that_values_can_not_tell_apart_are_one_minimum(dtype, offset):
+    bounds = torch.tensor([[-10.0, 9.0]] * 2, dtype=dtype)
+    found = hybridopt.minimize(
+        lambda x: offset + (x[0] - 0.7) ** 2 + 0.02 * (x[1] - 0.7) ** 2,
+        bounds=bounds,
+        method="multistart",
+        max_evals=1000,
+        seed=0,
+    )
+    assert found.status == 10
+    assert len(found.minima.fun) == 1
+
+
 def test_searches_end_where_floating_point_carries_no_further():
     waste = []
     for name, seed in itertools.product(["bbob_f15", "bbob_f20", "bbob_f21", "bbob_f22"], range(3)):
@@ -214,6 +228,21 @@ def test_where_parts_are_alike_the_first_search_begins_beside(fun, dim, dtype):
     state = optimizer.tell(state, evaluate(optimizer.ask(state)))
     assert state.start.equal(first[0])
     assert not optimizer.ask(state).x.equal(first)
+
+
+def test_a_start_that_is_given_is_where_the_search_begins():
+    x0 = torch.tensor([[0.5, 0.5], [1.0, 2.0], [-2.0, 1.0]], dtype=torch.float64)
+    lower, upper = torch.full((2,), -3.0, dtype=torch.float64), torch.full((2,), 3.0, dtype=torch.float64)
+    evaluate = Evaluator(TorchObjective(turned(rastrigin, 2), (), True, None), lower, upper)
+    optimizer, asked = Portfolio(), []
+    state = optimizer.init(x0, lower, upper, seed=0)
+    for _ in range(300):
+        query = optimizer.ask(state)
+        asked.append(query.x)
+        state = optimizer.tell(state, evaluate(query))
+    assert torch.equal(state.start, x0[0])
+    every = torch.cat(asked)
+    assert all(bool((every == row).all(1).any()) for row in x0)  # the others too, by an arm that takes more
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 8, 15, 19, 20, 24])
