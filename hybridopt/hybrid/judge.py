@@ -48,10 +48,11 @@ def spent(search: QuasiNewtonState, trials: int, width: Tensor) -> Tensor:
     By a model that has learnt from as many steps as there are variables. Not those that had many of so many
     trials refused: where the landscape is rough no model is true.
     """
-    rounding = ROUNDINGS * torch.finfo(search.value.dtype).eps * standing(search).abs()
+    little = promised(search) <= ROUNDINGS * torch.finfo(search.value.dtype).eps * standing(search).abs()
+    if not bool(little.any()):
+        return little
     known = search.running.pairs >= max(search.x.shape[1], SMOOTH * trials)
-    short = (search.running.search.direction.abs() / width).amax(1) <= ARRIVING
-    return known & (promised(search) <= rounding) & short
+    return little & known & ((search.running.search.direction.abs() / width).amax(1) <= ARRIVING)
 
 
 def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[Tensor, Tensor]:

@@ -184,17 +184,16 @@ class Portfolio:
         return dict(self.arms)[state.turn].ask(state.arms[state.turn])
 
     def tell(self, state: PortfolioState, evaluation: Evaluation) -> PortfolioState:
-        state = replace(state, step=state.step + 1)
-        if state.turn == REPEAT:
-            return self._turned(self._repeated(state, evaluation.value))
-        if state.turn == PROBE:
-            return self._turned(self._probed(state, evaluation))
-        if state.turn == AXES:
-            return self._turned(replace(state, axes=_AXES.tell(state.axes, evaluation)))
-        name = state.turn
+        name, step = state.turn, state.step + 1
+        if name == REPEAT:
+            return self._turned(replace(self._repeated(state, evaluation.value), step=step))
+        if name == PROBE:
+            return self._turned(replace(self._probed(state, evaluation), step=step))
+        if name == AXES:
+            return self._turned(replace(state, step=step, axes=_AXES.tell(state.axes, evaluation)))
         if evaluation.grad is not None and state.known is None and not state.books.cost:
             state = replace(state, start=evaluation.x[0], slope=evaluation.grad[0])
-            central = state.step == 1 and state.start.equal(middle(state.lower, state.upper))
+            central = step == 1 and state.start.equal(middle(state.lower, state.upper))
             if central and symmetric(state.slope, state.upper - state.lower):
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
@@ -204,7 +203,9 @@ class Portfolio:
             arm = replace(arm, searches=searches)
         books = state.books.booked(evaluation.cost, float(evaluation.value.min()))
         period = PERIOD * len(state.lower)
-        state = replace(state, x=arm.x, value=arm.value, arms={**state.arms, name: arm}, books=books)
+        state = replace(
+            state, step=step, x=arm.x, value=arm.value, arms={**state.arms, name: arm}, books=books
+        )
         if arm.searching if hasattr(arm, "searching") else books.cost < SHORTEST * period:
             return state
         known = _learnt(state.known, arm) if searches is None else searches.known
@@ -215,7 +216,7 @@ class Portfolio:
         name, optimizer = self.arms[0]
         x = beside(x, BESIDE, state.lower, state.upper, child_seed(state.seed, "beside"))
         arm = optimizer.init(x, state.lower, state.upper, seed=child_seed(state.seed, name))
-        return replace(state, x=arm.x, value=arm.value, arms={**state.arms, name: arm})
+        return replace(state, step=state.step + 1, x=arm.x, value=arm.value, arms={**state.arms, name: arm})
 
     def _turned(self, state: PortfolioState) -> PortfolioState:
         """The state in which the next arm has its turn, and knows what the others found."""

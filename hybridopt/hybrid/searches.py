@@ -126,11 +126,11 @@ def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches
     if waited == before.step:
         waited += int(bool((search.running.pairs[:1] == 0).any()))
     over, back = _judged(search, known.minima, width, every)
-    there = spent(search, search.step - waited, width) & ~over
+    there = spent(search, search.step - waited, width)
     if search.running.rows.shape[0] >= ran.shape[0] and not bool((over | there).any()):
         return Searches(search, origin, known, width, waited)
-    search = given_up(search, there)
-    over = over[~there]
+    there = there & ~over
+    search, over = given_up(search, there), over[~there]
     ended = ran[(search.status[ran] != RUNNING) & (search.status[ran] != FAILED)]
     x = torch.cat([known.minima.x[back], search.x[ended]])
     value = torch.cat([known.minima.value[back], search.value[ended]])
