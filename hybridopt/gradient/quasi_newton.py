@@ -92,7 +92,7 @@ class Memory(Protocol):
         """Memory where the variables of this mask (rows, dim) have just become active."""
 
     def multiply(self, memory: Any, covector: Tensor, scale: Tensor | None) -> tuple[Any, Tensor]:
-        """Inverse Hessian times such as gradients (rows, dim), and the memory that remembers it."""
+        """Inverse Hessian times covectors (rows, dim), as gradients are; the memory that remembers it."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.gradient.bfgs import informed, lent
 from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import in_box
-from hybridopt.hybrid.judge import arriving, believed, hopeless, promised, standing
+from hybridopt.hybrid.judge import ROUNDINGS, arriving, believed, hopeless, promised, standing
 from hybridopt.hybrid.keep import best_of, with_best
 from hybridopt.hybrid.minima import NEAR, Minima, add, duplicates, none_yet
 from hybridopt.rng import child_seed, generator
@@ -40,7 +40,6 @@ RETURNING = 0.3  # share of the hops that win nothing that are to have come back
 LEARNING = 0.5  # how quickly the reach of hops follows, in natural logarithms a generation
 LEAST, MOST = 1e-3, 0.5  # that reach, in widths
 SPLICED = 0.5  # share of the recombinations of two minima; the others take three
-ROUNDINGS = 8.0  # of the value: the search for the best minimum is over when it promises no more
 
 
 @dataclass(frozen=True)
@@ -235,21 +234,20 @@ class BasinHopping:
         value : Tensor of shape (1,), optional
             Of a minimum: the member's search begins with a hop from there. Without it, where x is.
         """
-        row, minimum = state.heights.argmax()[None], value is not None
+        row = state.heights.argmax()[None]
         height = torch.full_like(x[:, 0], torch.inf) if value is None else value
         state = replace(
             state,
             members=state.members.index_copy(0, row, x),
             heights=state.heights.index_copy(0, row, height),
-            hops=state.hops.index_fill(0, row, minimum),
+            hops=state.hops.index_fill(0, row, value is not None),
             idle=0,
         )
         if value is not None:
-            state = replace(state, minima=add(state.minima, x, value, state.width))
-            if bool(value[0] < state.best_value):
-                state = replace(state, best_x=x[0], best_value=value[0])
-            g = generator(state.seed, "joined", state.step, device=x.device)
-            x = _hopped(x, state, g)
+            minima = add(state.minima, x, value, state.width)
+            best_x, best_value = best_of(Evaluation(x, value), state.best_x, state.best_value)
+            state = replace(state, minima=minima, best_x=best_x, best_value=best_value)
+            x = _hopped(x, state, generator(state.seed, "joined", state.step, device=x.device))
         return _shown(replace(state, search=in_box(x.shape[1]).restart(state.search, row, x)))
 
     def _begun(self, state: BasinHoppingState) -> BasinHoppingState:

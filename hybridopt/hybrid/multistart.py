@@ -183,10 +183,8 @@ class MultiStart:
         """Points without a better one, or a minimum, within the critical distance; bool, (count,)."""
         width = state.searches.width
         u, best = state.points / width, state.minima.x / width
-        dim, count = (
-            max(1, int((state.upper > state.lower).sum())),
-            state.drawn + 1,
-        )  # fixed variables add none
+        dim = max(1, int((state.upper > state.lower).sum()))  # fixed variables add none
+        count = state.drawn + 1
         share = self.sharpness * math.log(count) / count
         radius = math.exp(math.lgamma(1 + dim / 2) / dim) * share ** (1 / dim) / math.sqrt(math.pi)
         near = (torch.cdist(u, u) < radius).tril(-1).any(1)  # the better ones stand first

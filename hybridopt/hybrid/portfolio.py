@@ -310,9 +310,10 @@ def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -
     x = torch.cat([part.x for part in state.arms.values()])
     value = torch.cat([part.value for part in state.arms.values()])
     best = value.argmin()[None]
-    x, value, searched = x[best], value[best], False
-    if state.known is not None and bool((state.known.minima.value[:1] <= value).any()):
-        x, value, searched = state.known.minima.x[:1], state.known.minima.value[:1], True
+    x, value, minima = x[best], value[best], state.minima
+    searched = minima is not None and bool((minima.value[:1] <= value).any())
+    if minima is not None and searched:
+        x, value = minima.x[:1], minima.value[:1]
     if not bool(arm.best_value - value > hopping.ftol * value.abs().clamp_min(1.0)):
         return arm
     return hopping.joined(arm, x, value if searched else None)

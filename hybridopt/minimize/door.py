@@ -146,8 +146,8 @@ def minimize(
         )
     limits = parse_limits(max_evals, target, max_time, tol)
     seed = parse_seed(seed, checkpoint)
-    middle = isinstance(method, str) and method == "auto"
-    x, lower, upper = parse_start_and_bounds(x0, bounds, seed, middle=middle)
+    central = isinstance(method, str) and method == "auto"
+    x, lower, upper = parse_start_and_bounds(x0, bounds, seed, central=central)
     objective, value = resolve(
         fun, args if isinstance(args, tuple) else (args,), jac, vectorized, x[:1], seed
     )

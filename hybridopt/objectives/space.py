@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from hybridopt.rng import generator
-from hybridopt.start import middle as middle_of
+from hybridopt.start import middle
 
 
 def parse_start_and_bounds(
-    x0: Any, bounds: Any, seed: int, *, middle: bool = False
+    x0: Any, bounds: Any, seed: int, *, central: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Start rows, lower and upper bounds.
 
@@ -23,7 +23,7 @@ def parse_start_and_bounds(
         None: one row, uniform in the box, which then must be finite.
     bounds : see `hybridopt.minimize`
     seed : int
-    middle : bool
+    central : bool
         Whether that row is the middle of the box, and not drawn.
 
     Returns
@@ -48,7 +48,7 @@ def parse_start_and_bounds(
     dim = None if x is None else x.shape[1]
     lower, upper = _bounds(bounds, dim, kind)
     if x is None:
-        return _inside(lower, upper, None if middle else seed), lower, upper
+        return _inside(lower, upper, None if central else seed), lower, upper
     _check_inside(x, lower, upper)
     return x, lower, upper
 
@@ -135,7 +135,7 @@ def _inside(lower: Tensor, upper: Tensor, seed: int | None) -> Tensor:
         free = torch.nonzero(~torch.isfinite(width))[0].item()
         raise ValueError(f"without x0 every bound must be finite; coordinate {free} is not: give x0 too")
     if seed is None:
-        return middle_of(lower, upper)[None]
+        return middle(lower, upper)[None]
     g = generator(seed, "start", device=lower.device)
     u = torch.rand(1, len(lower), generator=g, dtype=lower.dtype, device=lower.device)
     return lower + u * width

@@ -104,10 +104,8 @@ def test_a_known_minimum_joins_once_and_no_search_begins_there(size):
 
     lower, upper = torch.full((3,), -5.0, dtype=torch.float64), torch.full((3,), 4.0, dtype=torch.float64)
     evaluate = Evaluator(TorchObjective(bowl, (), True, None), lower, upper, seed=0)
-    optimizer, deep = (
-        BasinHopping(population_size=size, patience=3),
-        torch.full((1, 3), 2.0, dtype=torch.float64),
-    )
+    optimizer = BasinHopping(population_size=size, patience=3)
+    deep = torch.full((1, 3), 2.0, dtype=torch.float64)
     state = optimizer.init(lower[None] + 1, lower, upper, seed=0)
     while state.searching or not state.generation:
         state = optimizer.tell(state, evaluate(optimizer.ask(state)))

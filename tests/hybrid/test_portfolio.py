@@ -106,9 +106,8 @@ def test_searches_end_where_floating_point_carries_no_further():
         hessian = torch.autograd.functional.hessian(lambda x, f=problem.fun: f(x[None])[0], x[0].detach())
         left = float(grad[0] @ torch.linalg.solve(hessian, grad[0])) / 2
         assert abs(left) <= 1e-13 * abs(value)
-    assert sum(waste) <= 3 * len(waste), (
-        waste
-    )  # trials after the last step; 6.5 a search if it ends by itself
+    # trials after the last step; 6.5 a search if it ends by itself
+    assert sum(waste) <= 3 * len(waste), waste
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10])
@@ -456,6 +455,12 @@ def test_a_second_value_that_is_not_finite_is_no_measure_of_noise(before):
     state = Portfolio().tell(state, point)
     assert state.noisy == (before == 1.0)
     assert state.books.noise == 0
+    if state.noisy:
+        again = Portfolio().ask(state).x
+        assert again.equal(search.x[:1].repeat(4, 1))
+        state = Portfolio().tell(state, Evaluation(again, torch.full((4,), torch.inf, dtype=torch.float64)))
+        assert 0 < state.books.noise < 1e-300
+        assert state.turn != "repeat"
 
 
 def test_without_gradients_values_lead():
