@@ -336,7 +336,7 @@ def test_no_standard_deviation_grows_beyond_a_third_of_the_box(covariance):
         query = optimizer.ask(state)
         noise = torch.rand(80, generator=torch.Generator().manual_seed(step), dtype=F64)
         state = optimizer.tell(state, Evaluation(query.x, noise - 1e-3 * query.x[:, 2].abs()))
-        spread = state.sigma[:, 0] * kind.variances(state.covariance).sqrt()
+        spread = (state.sigma * kind.variances(state.covariance).sqrt())[:, 0]
         widest, outermost = max(widest, float(spread[:, :2].max())), max(outermost, float(spread[:, 2].max()))
     assert 0.3 < widest < 1 / 3 + 1e-9  # of the width
     assert outermost > 1.0

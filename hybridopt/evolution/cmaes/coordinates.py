@@ -25,6 +25,7 @@ from torch import Tensor
 from hybridopt.start import widths
 
 BEND = 0.05  # of a unit, or of the width where that is less
+MOST_OF_BOX = 1 / 3  # as in the package cma: wider, and samples see the mirror images of the box as well
 _FAR = 1e30  # period of what has no second bound; of a size that float32 can multiply by zero
 _WIDEST = 1e15  # keeps numbers finite on functions without a minimum
 
@@ -37,20 +38,23 @@ class Fold:
     ----------
     period : Tensor
         After which mirror images repeat: twice the width and four bends.
-    bend : Tensor
-        How far into the box a parabola reaches.
+    reach : Tensor
+        Where a parabola ends, two bends from the turning point; it reaches one bend into the box.
     width : Tensor
         Of the box; a huge one where there is one bound only.
     curvature : Tensor
         -1 / (4 bend).
+    most : Tensor
+        Largest variance that makes sense: of a standard deviation of `MOST_OF_BOX` of the width.
     free : Tensor, optional
         Which coordinates have no bound; None where all have one.
     """
 
     period: Tensor
-    bend: Tensor
+    reach: Tensor
     width: Tensor
     curvature: Tensor
+    most: Tensor
     free: Tensor | None
 
 
@@ -96,7 +100,9 @@ def coordinates(start: Tensor, lower: Tensor, upper: Tensor, scale: Tensor | Non
     two = torch.isfinite(upper - lower) & (unit > 0)
     width = torch.where(two, (upper - lower) / torch.where(two, unit, 1.0), _FAR)
     bend = BEND * width.clamp_max(1)
-    fold = Fold(2 * width + 4 * bend, bend, width, -0.25 / bend, free if bool(free.any()) else None)
+    most = (MOST_OF_BOX * width).square().clamp_max(torch.finfo(width.dtype).max)
+    some_free = free if bool(free.any()) else None
+    fold = Fold(2 * (width + 2 * bend), 2 * bend, width, -0.25 / bend, most, some_free)
     signed = torch.where(above & ~below, -unit, unit)
     bound = torch.where(below, lower, torch.where(above, upper, start))
     origin = torch.where(free, start, bound - bend * signed)
@@ -108,11 +114,12 @@ def to_unit(x: Tensor, c: Coordinates) -> Tensor:
     u: Tensor = (x - c.origin) / torch.where(c.scale == 0, 1.0, c.scale)
     if c.fold is None:
         return u
-    bend, width = c.fold.bend, c.fold.width
+    reach, width = c.fold.reach, c.fold.width
+    bend = reach / 2
     v = u - bend  # distance from the bound
-    from_end = torch.sqrt(4 * bend * (width - v).clamp_min(0))
-    w = torch.where(v > width - bend, width + 2 * bend - from_end, u)
-    w = torch.where(v < bend, torch.sqrt(4 * bend * v.clamp_min(0)), w)
+    from_end = torch.sqrt(2 * reach * (width - v).clamp_min(0))
+    w = torch.where(v > width - bend, width + reach - from_end, u)
+    w = torch.where(v < bend, torch.sqrt(2 * reach * v.clamp_min(0)), w)
     return w if c.fold.free is None else torch.where(c.fold.free, u, w)
 
 
@@ -122,7 +129,7 @@ def to_point(u: Tensor, c: Coordinates, lower: Tensor, upper: Tensor) -> Tensor:
         return torch.addcmul(c.origin, u, c.scale)
     turns = (u / c.fold.period).round_()
     w = torch.addcmul(u, turns, c.fold.period, value=-1).abs_()
-    beyond = w - w.clamp(2 * c.fold.bend, c.fold.width)  # into a parabola, negative in the lower one
+    beyond = w - w.clamp(c.fold.reach, c.fold.width)  # into a parabola, negative in the lower one
     v = torch.addcmul(w, beyond * beyond.abs(), c.fold.curvature)
     if c.fold.free is not None:
         v = torch.where(c.fold.free, u, v)

@@ -53,7 +53,7 @@ class Covariance(Protocol):
         """
 
     def variances(self, covariance: Tensor) -> Tensor:
-        """Variance of each coordinate; shape (runs, dim)."""
+        """Variance of each coordinate; shape (runs, 1, dim)."""
 
     def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
         """Covariance where coordinates are measured in other units, by shares (runs, 1, dim); `kept`."""
@@ -89,7 +89,7 @@ class Full:
         return updated.baddbmm_(path.mT, path, alpha=rate)
 
     def variances(self, covariance: Tensor) -> Tensor:
-        return covariance.diagonal(dim1=1, dim2=2)
+        return covariance.diagonal(dim1=1, dim2=2).unsqueeze(1)
 
     def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
         return covariance * share * share.mT
@@ -128,7 +128,7 @@ class Separable:
         return updated.addcmul_(path, path, value=rate)
 
     def variances(self, covariance: Tensor) -> Tensor:
-        return covariance[:, 0]
+        return covariance
 
     def rescaled(self, covariance: Tensor, share: Tensor) -> Tensor:
         return covariance * share.square()

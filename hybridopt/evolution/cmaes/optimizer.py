@@ -26,8 +26,6 @@ from hybridopt.evolution.cmaes.covariance import KINDS, Covariance
 from hybridopt.rng import generator
 from hybridopt.start import fill
 
-MOST_OF_BOX = 1 / 3  # as in the package cma: wider, and samples see the mirror images of the box as well
-
 Distribution = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Mean, sigma, covariance, path_sigma, path_c, as in `CMAESState`."""
 
@@ -203,9 +201,9 @@ class CMAES:
         runs = state.mean.shape[0]
         ranked, order = evaluation.value.reshape(runs, 1, size).sort(dim=2, stable=True)
         learnt = _learn(kind, c, state, order)
-        alike = ranked[..., :1] == ranked[..., -1:]
+        alike = ranked.select(2, 0) == ranked.select(2, -1)
         if alike.any():  # values that are all equal, or all infinite, teach nothing
-            learnt = _kept(alike, state, learnt)
+            learnt = _kept(alike[..., None], state, learnt)
         mean, sigma, covariance, path_sigma, path_c = learnt
         factor = state.factor
         if step % c.gap == 0:
@@ -293,11 +291,11 @@ def _learn(kind: Covariance, c: Constants, state: CMAESState, order: Tensor) -> 
     )  # (eq. 43)
     length = torch.linalg.vector_norm(path_sigma, dim=2, keepdim=True)
     rate = c.c_sigma / c.d_sigma
-    sigma = (length * (rate / c.chi)).sub_(rate).exp_().mul_(state.sigma)  # (eq. 44)
+    sigma = torch.rsub(length, -rate, alpha=-rate / c.chi).exp_().mul_(state.sigma)  # (eq. 44)
     sigma.clamp_(max=state.coordinates.widest)
-    moving = (length < c.longest(state.step + 1)).to(mean.dtype)  # h_sigma
-    path_c = torch.addcmul(state.path_c * (1 - c.c_c), moving, y_w, value=c.gain_c)  # (eq. 45)
-    squares = torch.linalg.vecdot(state.z, state.z)[:, None]  # of the Mahalanobis lengths of y
+    moving = length.lt_(c.longest(state.step + 1))  # h_sigma, 1 or 0
+    path_c = torch.baddbmm(state.path_c, moving, y_w, beta=1 - c.c_c, alpha=c.gain_c)  # (eq. 45)
+    squares = torch.linalg.vecdot(state.z, state.z).unsqueeze(1)  # of the Mahalanobis lengths of y
     weights = torch.addcdiv(positive, negative, squares)  # (eq. 46)
     decay = torch.rsub(moving, c.decay + c.stalled, alpha=c.stalled)
     covariance = kind.update(state.covariance, decay, state.y, weights, path_c, c.c_1)  # (eq. 47)
@@ -309,11 +307,11 @@ def _learn(kind: Covariance, c: Constants, state: CMAESState, order: Tensor) -> 
 def _within(
     kind: Covariance, fold: Fold, sigma: Tensor, covariance: Tensor, path_c: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Covariance and path whose standard deviations are at most `MOST_OF_BOX` widths of the box."""
-    spread = kind.variances(covariance)[:, None].clamp_min(0).sqrt() * sigma
-    share = (MOST_OF_BOX * fold.width / spread).clamp_max(1.0)
-    if not bool((share < 1).any()):
+    """Covariance and path whose variances are at most those that make sense in the box."""
+    variances = kind.variances(covariance) * sigma.square()
+    if not (variances > fold.most).any():
         return covariance, path_c
+    share = (fold.most / variances.clamp_min(0)).clamp_max(1.0).sqrt()
     return kind.rescaled(covariance, share), path_c * share
 
 

@@ -83,7 +83,7 @@ def _stagnated(history: History, dim: int, size: int) -> bool:
 def _still(kind: Covariance, state: CMAESState, sigma0: float) -> bool:
     """TolX and TolXUp, NoEffectAxis and NoEffectCoord, in one look at the device."""
     sigma, path = state.sigma[:, 0], state.path_c[:, 0]
-    spread = sigma * kind.variances(state.covariance).sqrt()  # (1, dim)
+    spread = sigma * kind.variances(state.covariance)[:, 0].sqrt()  # (1, dim)
     widest = torch.maximum(spread, sigma * path.abs()).amax()
     tiny, huge = widest < 1e-12 * sigma0, spread.amax() > 1e4 * sigma0
     mean = state.mean[:, 0]
