@@ -159,4 +159,4 @@ def best_rows(state: State) -> Tensor:
 
 def project(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """Nearest point of the box, for every row of `x`; shape (population, dim)."""
-    return torch.minimum(torch.maximum(x, lower), upper)
+    return x.clamp(lower, upper)

@@ -32,8 +32,8 @@ class Factor:
     ----------
     factor : Tensor, shape (rows, dim, dim)
         F, where H = F F'.
-    image : Tensor, shape (rows, dim)
-        F' d for the last d multiplied; so F^-1 s = length * image for a step s = length * H d.
+    image : Tensor, shape (rows, 1, dim)
+        d' F for the last d multiplied; so F^-1 s = length * image' for a step s = length * H d.
     """
 
     factor: Tensor
@@ -47,33 +47,32 @@ class FactorMemory:
 
     def empty(self, like: Tensor) -> Factor:
         eye = torch.eye(like.shape[1], dtype=like.dtype, device=like.device)
-        return Factor(eye.expand(like.shape[0], -1, -1).contiguous(), torch.zeros_like(like))
+        return Factor(eye.expand(like.shape[0], -1, -1).contiguous(), torch.zeros_like(like)[:, None])
 
     def learn(self, memory: Factor, step: Step) -> Factor:
         """F <- (I - s w') F, w = y / s'y - B s / sqrt(s'y s'B s)."""
-        factor, inner = memory.factor, step.length[:, None] * memory.image  # inner is F^-1 s
+        factor, sy = memory.factor, step.sy.view(-1, 1, 1)
+        inner = step.length.view(-1, 1, 1) * memory.image  # F^-1 s
         if step.bent is not None and bool(step.bent.any()):
-            solved = torch.linalg.solve_ex(factor, step.s[:, :, None])[0][:, :, 0]
-            inner = torch.where(step.bent[:, None], solved, inner)
+            solved = torch.linalg.solve_ex(factor, step.s[:, :, None])[0].mT
+            inner = torch.where(step.bent.view(-1, 1, 1), solved, inner)
         if bool(step.first.any()):
-            first = step.first[:, None]
+            first = step.first.view(-1, 1, 1)
             scaled = step.s if step.scale is None else step.s / step.scale
-            root = (scaled.square().sum(1) / step.sy).sqrt()[:, None]
+            root = (scaled.square().sum(1, keepdim=True) / step.sy[:, None]).sqrt()
             axes = root.expand_as(step.s) if step.scale is None else root * step.scale
-            factor = torch.where(first[:, :, None], torch.diag_embed(axes), factor)
-            inner = torch.where(first, step.s / axes, inner)
-        bent = (inner * inner).sum(1)  # s'B s
-        shrunk = (step.sy / bent).clamp(LEAST_SCALE, 1.0)
+            factor = torch.where(first, torch.diag_embed(axes), factor)
+            inner = torch.where(first, (step.s / axes)[:, None], inner)
+        bent = (inner * inner).sum(2, keepdim=True)  # s'B s
+        stretch = (bent / sy).clamp_(1.0, 1 / LEAST_SCALE).sqrt_()
         if not step.every:
-            shrunk = shrunk.masked_fill(~step.learned, 1.0)
-        root = shrunk.sqrt()[:, None]
-        factor, inner = factor / root[:, :, None], inner * root
-        seen = torch.bmm(step.y[:, None, :], factor)[:, 0]  # F'y
-        weight = (step.sy * bent * shrunk).rsqrt()
-        change = seen / step.sy[:, None] - weight[:, None] * inner  # F'w
+            stretch = stretch.masked_fill(~step.learned.view(-1, 1, 1), 1.0)
+        factor = factor * stretch
+        seen = torch.bmm(step.y.unsqueeze(1), factor)  # F'y
+        change = torch.addcmul(seen / sy, inner, (sy * bent).rsqrt(), value=-1)  # F'w
         if not step.every:
-            change = change.masked_fill(~step.learned[:, None], 0.0)
-        return Factor(torch.addcmul(factor, step.s[:, :, None], change[:, None, :], value=-1), memory.image)
+            change = change.masked_fill(~step.learned.view(-1, 1, 1), 0.0)
+        return Factor(torch.addcmul(factor, step.s.unsqueeze(2), change, value=-1), memory.image)
 
     def fix(self, memory: Factor, fixed: Tensor) -> Factor:
         """Condition H on variables that no longer move: the inverse of the Hessian of the others alone.
@@ -92,8 +91,8 @@ class FactorMemory:
         return Factor(factor, memory.image)
 
     def multiply(self, memory: Factor, covector: Tensor, scale: Tensor | None) -> tuple[Factor, Tensor]:
-        image = torch.bmm(covector[:, None, :], memory.factor)
-        return Factor(memory.factor, image[:, 0]), torch.bmm(image, memory.factor.mT)[:, 0]
+        image = torch.bmm(covector.unsqueeze(1), memory.factor)
+        return Factor(memory.factor, image), torch.bmm(image, memory.factor.mT).squeeze(1)
 
 
 @dataclass(frozen=True)

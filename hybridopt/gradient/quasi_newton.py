@@ -236,6 +236,11 @@ def query(state: QuasiNewtonState) -> Query:
     return Query(state.x[state.value.argmin()][None], order=1, sample=-1)
 
 
+def stayed(before: QuasiNewtonState, after: QuasiNewtonState) -> bool:
+    """Whether all rows are where they were a step before: every trial was refused, and none ended."""
+    return after.x is before.x
+
+
 def given_up(state: QuasiNewtonState, rows: Tensor) -> QuasiNewtonState:
     """The state in which some of the running rows have settled where they are.
 

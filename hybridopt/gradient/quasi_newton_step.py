@@ -40,6 +40,8 @@ def told(
         return replace(state, step=state.step + 1)
     before, after = _standing(state), _trials(evaluation)
     verdict = _judged(options, state, before, after)
+    if not verdict.any:
+        return _further(state, before, after, verdict)
     running, here = _moved(options, memory, state, before, after, verdict)
     status = _status(options, state, before, after, verdict, running.flat)
     state = _written(state, here, status, running)
@@ -68,6 +70,8 @@ class _Verdict(NamedTuple):
     accepted : Tensor
     every : bool
         Whether all were.
+    any : bool
+        Whether any was, or any of the following is true; else every row goes on with its line.
     again : Tensor
         Rows that forget what they know and start a new line where they are: the old one led nowhere. (Neither
         this nor the next is looked at where every trial was accepted.)
@@ -85,6 +89,7 @@ class _Verdict(NamedTuple):
 
     accepted: Tensor
     every: bool
+    any: bool
     again: Tensor
     lost: Tensor
     search: Bracket
@@ -123,19 +128,43 @@ def _judged(options: Options, state: QuasiNewtonState, before: _Place, after: _P
     slope = (after.grad * path).sum(1)
     accepted = accepts(search, before.value, after.value, slope, fall)
     if bool(accepted.all()):
-        return _Verdict(accepted, True, accepted, accepted, search, fall, at, bent)
+        return _Verdict(accepted, True, True, accepted, accepted, search, fall, at, bent)
     accepted, too_long = judge(search, before.value, after.value, slope, fall)
     search = narrowed(search, torch.stack([search.length, after.value, slope], 1), too_long)
     over = collapsed(search, before.x) | (search.trials >= options.max_trials) | (before.value == torch.inf)
     over &= ~accepted
     if not bool(over.any()):
-        return _Verdict(accepted, False, over, over, search, fall, at, bent)
+        return _Verdict(accepted, False, bool(accepted.any()), over, over, search, fall, at, bent)
     back = over & (search.low[:, 0] > 0) & ~running.search.forced
     search = replace(
         search, length=torch.where(back, search.low[:, 0], search.length), forced=search.forced | back
     )
-    again = over & ~back & ((running.pairs > 0) | _may_be_plainer(state, before))
-    return _Verdict(accepted, False, again, over & ~back & ~again, search, fall, at, bent)
+    over &= ~back
+    again = over & ((running.pairs > 0) | _may_be_plainer(state, before))
+    any_news = bool((accepted | over).any())
+    return _Verdict(accepted, False, any_news, again, over & ~again, search, fall, at, bent)
+
+
+def _further(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _Verdict) -> QuasiNewtonState:
+    """The state in which no row has moved, and every one goes on with its line."""
+    running, search = state.running, verdict.search
+    refused, refused_grad = _refused(running, after, verdict)
+    running = replace(
+        running,
+        trial=_trial(before.x, search, state),
+        search=search,
+        refused=refused,
+        refused_grad=refused_grad,
+    )
+    return replace(state, step=state.step + 1, cost=_paid(state), running=running)
+
+
+def _paid(state: QuasiNewtonState) -> Tensor:
+    """Cost of every row of the population after one more trial of those that run."""
+    if state.running.whole:
+        return state.cost + 2
+    rows = state.running.rows
+    return state.cost.index_add(0, rows, torch.full_like(rows, 2))
 
 
 def _may_be_plainer(state: QuasiNewtonState, before: _Place) -> Tensor:
@@ -205,7 +234,8 @@ def _moved(
         search = begun(new, search, verdict.search)
         pairs = torch.where(new, pairs, running.pairs)
     lower = _lower(here.value, running.mark)
-    flat, mark = (running.flat + accepted) * ~lower, torch.where(lower, here.value, running.mark)
+    flat = (running.flat + accepted).masked_fill_(lower, 0)
+    mark = torch.where(lower, here.value, running.mark)
     trial = _trial(here.x, search, state)
     refused, refused_grad = _refused(running, after, verdict)
     moved = Running(
@@ -284,13 +314,13 @@ def _line(
     """
     slope = (free * direction).sum(1)
     rounding = SLACK * torch.finfo(value.dtype).eps * value.abs()
-    length = (ambition / -slope).clamp_max(1.0).masked_fill(~(ambition > rounding), 1.0)
-    plain = (pairs == 0) | ~((slope < 0) & (slope > -torch.inf))
-    if bool(plain.any()):
+    length = torch.where(ambition > rounding, (ambition / -slope).clamp_max_(1.0), 1.0)
+    informed = (pairs > 0) & (slope < 0) & (slope > -torch.inf)
+    if not bool(informed.all()):
         steepest, fall, short = _steepest(options, state, free)
-        direction = torch.where(plain[:, None], steepest, direction)
-        slope, length = torch.where(plain, fall, slope), torch.where(plain, short, length)
-        pairs = pairs.masked_fill(plain, 0)
+        direction = torch.where(informed[:, None], direction, steepest)
+        slope, length = torch.where(informed, slope, fall), torch.where(informed, length, short)
+        pairs = pairs * informed
     return begin(direction, length, slope, value), pairs
 
 
@@ -350,18 +380,13 @@ def _resting(running: Running, grad: Tensor, verdict: _Verdict) -> Tensor:
 
 def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Running) -> QuasiNewtonState:
     """The whole population, with what became of the running rows; those that ended leave."""
-    x, value, grad = here.x, here.value, here.grad
-    cost = state.cost
-    if running.whole:
-        cost = cost + 2
-        everyone = status
-    else:
+    x, value, grad, everyone = here.x, here.value, here.grad, status
+    if not running.whole:
         rows = running.rows
         x, value, grad = (
             whole.index_copy(0, rows, part)
             for whole, part in ((state.x, x), (state.value, value), (state.grad, grad))
         )
-        cost = cost.index_add(0, rows, torch.full_like(rows, 2))
         everyone = state.status.index_copy(0, rows, status)
     ended = status != RUNNING
     if bool(ended.any()):
@@ -375,7 +400,7 @@ def _written(state: QuasiNewtonState, here: _Place, status: Tensor, running: Run
         state.step + 1,
         grad,
         everyone,
-        cost,
+        _paid(state),
         running,
         state.bounded,
         state.scale,

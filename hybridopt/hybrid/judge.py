@@ -73,7 +73,8 @@ def arriving(search: QuasiNewtonState, minima: Minima, width: Tensor) -> tuple[T
         Anything where none of them does.
     """
     running = search.running
-    small = believed(search) & (promised(search) <= SMALL * minima.value[0].abs().clamp_min(1.0))
+    enough = SMALL * max(1.0, abs(float(minima.value[0])))
+    small = believed(search) & (promised(search) <= enough)
     if not bool(small.any()):
         return small, torch.zeros_like(running.rows)
     place, distance = nearest(minima, search.x[running.rows] + running.search.direction, width)

@@ -91,7 +91,7 @@ def test_ends_that_values_can_not_tell_apart_are_one_minimum(dtype, offset):
 
 def test_searches_end_where_floating_point_carries_no_further():
     waste = []
-    for name, seed in itertools.product(["bbob_f15", "bbob_f20", "bbob_f21", "bbob_f22"], range(3)):
+    for name, seed in itertools.product(["bbob_f15", "bbob_f20", "bbob_f21", "bbob_f22"], range(8)):
         problem = problems.make(name, dim=3, seed=seed)
         evaluate = Evaluator(TorchObjective(problem.fun, (), True, None), problem.lower, problem.upper)
         searches = searching.begin(torch.zeros(1, 3, dtype=torch.float64), problem.lower, problem.upper, 0)
