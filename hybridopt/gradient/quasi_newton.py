@@ -160,6 +160,9 @@ class QuasiNewtonState(State):
         Whether any bound is finite.
     scale : Tensor, shape (dim,), optional
         Lengths that variables are measured in, for the memory and first steps; None: all in 1.
+    moved : bool
+        Whether the last step changed more than line searches; False where every trial was refused, and no row
+        began a new line or ended.
     """
 
     grad: Tensor
@@ -168,6 +171,7 @@ class QuasiNewtonState(State):
     running: Running
     bounded: bool
     scale: Tensor | None
+    moved: bool = True
 
 
 class Options(Protocol):
@@ -234,11 +238,6 @@ def query(state: QuasiNewtonState) -> Query:
     if state.running.rows.shape[0]:
         return Query(state.running.trial, order=1, sample=-1)
     return Query(state.x[state.value.argmin()][None], order=1, sample=-1)
-
-
-def stayed(before: QuasiNewtonState, after: QuasiNewtonState) -> bool:
-    """Whether all rows are where they were a step before: every trial was refused, and none ended."""
-    return after.x is before.x
 
 
 def given_up(state: QuasiNewtonState, rows: Tensor) -> QuasiNewtonState:

@@ -156,7 +156,7 @@ def _further(state: QuasiNewtonState, before: _Place, after: _Place, verdict: _V
         refused=refused,
         refused_grad=refused_grad,
     )
-    return replace(state, step=state.step + 1, cost=_paid(state), running=running)
+    return replace(state, step=state.step + 1, cost=_paid(state), running=running, moved=False)
 
 
 def _paid(state: QuasiNewtonState) -> Tensor:

@@ -28,7 +28,7 @@ from torch import Tensor
 from hybridopt.check import check_not_negative, check_number, check_whole
 from hybridopt.core import Evaluation, Query, State, Traits
 from hybridopt.gradient.bfgs import informed, lent
-from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up, stayed
+from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import in_box
 from hybridopt.hybrid.judge import ROUNDINGS, arriving, believed, hopeless, promised, standing
 from hybridopt.hybrid.keep import best_of, with_best
@@ -190,7 +190,7 @@ class BasinHopping:
         search = in_box(state.x.shape[1]).tell(before, evaluation)
         best_x, best_value = best_of(evaluation, state.best_x, state.best_value)
         state = replace(state, step=state.step + 1, search=search, best_x=best_x, best_value=best_value)
-        if stayed(before, search):
+        if not search.moved:
             return _shown(state)
         state = _ended(state, ran, self.ftol)
         factors = lent(before, state.search)

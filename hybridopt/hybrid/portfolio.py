@@ -2,13 +2,14 @@
 
 It begins as cheaply as one local search, beside the middle if the function looks symmetric there. When that
 has ended, its end is evaluated once more, which shows noise, and one gradient tells whether the function
-falls apart along the axes; if so, that is used up first. Where it gets nowhere on a rough landscape it is
-broken off, and methods lead that take values alone. Else a few more local searches tell what is worth a try:
-where the values at which they began foretell those at which they ended, a value is a cheap look at a whole
-search, and evolution and the trend of the minima are believed in; where not, only more searches find out.
-From then on every arm, a method that could run alone, is paid for what it finds (`payment`), what local
-searches find is known to all that search locally, and hopping goes on from the best point of all. A turn ends
-where an arm can rest: local searches at their end, evolution after some generations.
+falls apart along the axes; if so, that is used up first. On a rough landscape, where gradients tell nothing,
+it is broken off, and methods lead that take values alone. Else a few more local searches tell what is worth a
+try: where the values at which they began foretell those at which they ended, a value is a cheap look at a
+whole search, and evolution and the trend of the minima are believed in; where not, only more searches find
+out. From then on every arm, a method that could run alone, is paid for what it finds (`payment`), what local
+searches find is known to all that search locally, evolution sets out from the best point of all, and hopping
+goes on from there. A turn ends where an arm can rest: local searches at their end, evolution after some
+generations.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
 from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned, joined
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
-from hybridopt.hybrid.signs import idle, rough, sight, symmetric
+from hybridopt.hybrid.signs import Ripples, idle, sight, symmetric
 from hybridopt.rng import child_seed
 from hybridopt.start import beside, middle
 
@@ -40,7 +41,8 @@ AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
 PERIOD = 15.0  # units a variable that a turn usually costs
 SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
-FEW, FEWEST = 6, 3  # local searches before other arms have a turn; where none of them moved
+FEW = 6  # local searches before other arms have a turn;
+FEW_RUGGED, FEWEST = 2, 3  # where there are many minima; where none of them moved
 LONGEST = 60.0  # units a variable that they may cost
 NEUTRAL = 0.5  # sight before there is any
 BELIEF = {
@@ -74,8 +76,8 @@ class PortfolioState(State):
         Where the first local search began, and the gradient there.
     noisy : bool, optional
         Whether two values at one point differed; None before that is known, or where it is not asked.
-    rough : bool
-        Whether the first search found that gradients tell nothing (`hybridopt.hybrid.signs.rough`).
+    ripples : Ripples
+        What the first search tells of gradients.
     agreed : int
         Probes that found the function separable; -1 once one did not, or none can be made.
     axes : SeparableState
@@ -88,7 +90,7 @@ class PortfolioState(State):
     start: Tensor
     slope: Tensor
     noisy: bool | None
-    rough: bool
+    ripples: Ripples
     agreed: int
     axes: SeparableState
 
@@ -168,7 +170,7 @@ class Portfolio:
             start=x[0],
             slope=torch.zeros_like(x[0]),
             noisy=None,
-            rough=False,
+            ripples=Ripples(),
             agreed=0 if can_probe else -1,
             axes=_AXES.init(x, lower, upper, seed=child_seed(seed, AXES)),
         )
@@ -198,9 +200,11 @@ class Portfolio:
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
         searches = _searches(arm)
-        if state.known is None and searches is not None and rough(searches, state.slope):
-            searches, state = abandoned(searches), replace(state, rough=True)
-            arm = replace(arm, searches=searches)
+        if state.known is None and searches is not None:
+            state = replace(state, ripples=state.ripples.seen(evaluation, searches.width))
+            if state.ripples.rough:
+                searches = abandoned(searches)
+                arm = replace(arm, searches=searches)
         books = state.books.booked(evaluation.cost, float(evaluation.value.min()))
         period = PERIOD * len(state.lower)
         state = replace(
@@ -229,18 +233,11 @@ class Portfolio:
         if known is not None and searches is not None:
             begun = torch.stack([state.start, middle(state.lower, state.upper)])
             arm = replace(arm, searches=joined(searches, known, begun))
-        elif known is not None and known.minima.x.shape[0] and self._begins_at_minima(state, turn):
-            seed = child_seed(state.seed, turn)
-            arm = optimizer.init(known.minima.x, state.lower, state.upper, seed=seed)
-            if isinstance(optimizer, BasinHopping):
-                arm = optimizer.hopping(arm, known.minima)
+        elif known is not None and not state.books.accounts[turn].turns:
+            arm = _informed(optimizer, arm, state, known.minima)
         elif isinstance(optimizer, BasinHopping):
             arm = _led(optimizer, arm, state)
         return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
-
-    def _begins_at_minima(self, state: PortfolioState, turn: str) -> bool:
-        """Whether an arm that takes gradients has its first turn."""
-        return state.books.accounts[turn].turns == 0 and dict(self.arms)[turn].traits.order > 0
 
     def _next(self, state: PortfolioState) -> str:
         unmeasured = state.noisy is None or (state.noisy and not state.books.noise)
@@ -252,12 +249,13 @@ class Portfolio:
         if state.agreed == wanted and not state.axes.done:
             return AXES
         first, accounts, known = self.arms[0][0], state.books.accounts, state.known
-        steps = state.noisy or state.rough or (known is not None and idle(known))
-        few = known is not None and not state.rough and len(known.origins) < (FEWEST if steps else FEW)
-        if few and accounts[first].spent < LONGEST * len(state.lower):
+        blind = _blind(state)
+        few = FEWEST if blind else FEW_RUGGED if state.ripples.rugged else FEW
+        early = known is not None and not state.ripples.rough and len(known.origins) < few
+        if early and accounts[first].spent < LONGEST * len(state.lower):
             return first
-        clear = 1.0 if state.rough else NEUTRAL if known is None else sight(known)
-        priors = {name: _prior(name, arm, clear, steps) for name, arm in self.arms}
+        clear = 1.0 if state.ripples.rough else NEUTRAL if known is None else sight(known)
+        priors = {name: _prior(name, arm, clear, blind) for name, arm in self.arms}
         period = PERIOD * len(state.lower)
         return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))
 
@@ -286,7 +284,8 @@ class Portfolio:
         search = self._first_search(state)
         _, mask = self._probe(state)
         separable = agrees(mask, search.grad[0], state.slope, evaluation.grad[0])
-        telling = int(search.status[0]) != FAILED and bool((state.slope != 0).any())
+        moved = not search.x[0].equal(state.start)
+        telling = moved and int(search.status[0]) != FAILED and bool((state.slope != 0).any())
         return replace(state, agreed=state.agreed + 1 if separable and telling else -1)
 
     def _first_search(self, state: PortfolioState) -> Any:
@@ -305,12 +304,40 @@ def _learnt(known: Known | None, arm: State) -> Known | None:
     return replace(known, minima=united(known.minima, arm.minima, arm.width))
 
 
+def _best(state: PortfolioState) -> tuple[Tensor, Tensor]:
+    """The best point that an arm shows, or where a search ended, (1, dim), and its value, (1,)."""
+    points = [(arm.x, arm.value) for arm in state.arms.values()]
+    if state.known is not None:
+        points.append((state.known.ends, state.known.heights))
+    x, value = (torch.cat(parts) for parts in zip(*points, strict=True))
+    best = value.argmin()[None]
+    return x[best], value[best]
+
+
+def _blind(state: PortfolioState) -> bool:
+    """Whether gradients tell nothing: they are those of ripples, of steps, or of noise."""
+    idles = state.known is not None and idle(state.known)
+    return bool(state.noisy) or state.ripples.rough or idles
+
+
+def _informed(optimizer: Optimizer[Any], arm: Any, state: PortfolioState, minima: Minima) -> Any:
+    """An arm before its first turn, begun at the known minima if it takes gradients, else at the best point.
+
+    Where gradients tell nothing that is a point like any other, and the arm begins where it was to begin.
+    """
+    if optimizer.traits.order and minima.x.shape[0]:
+        x = minima.x
+    elif not _blind(state):
+        x = _best(state)[0]
+    else:
+        return arm
+    arm = optimizer.init(x, state.lower, state.upper, seed=arm.seed)
+    return optimizer.hopping(arm, minima) if isinstance(optimizer, BasinHopping) and x is minima.x else arm
+
+
 def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -> BasinHoppingState:
     """Hopping that goes on from the best point of another arm where that is better than its own."""
-    x = torch.cat([part.x for part in state.arms.values()])
-    value = torch.cat([part.value for part in state.arms.values()])
-    best = value.argmin()[None]
-    x, value, minima = x[best], value[best], state.minima
+    (x, value), minima = _best(state), state.minima
     searched = minima is not None and bool((minima.value[:1] <= value).any())
     if minima is not None and searched:
         x, value = minima.x[:1], minima.value[:1]
@@ -319,10 +346,10 @@ def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -
     return hopping.joined(arm, x, value if searched else None)
 
 
-def _prior(name: str, arm: Optimizer[Any], clear: float, steps: bool) -> float:
+def _prior(name: str, arm: Optimizer[Any], clear: float, blind: bool) -> float:
     """Credit that an arm begins with, by how far values foretell minima, in [0, 1]."""
-    blind, seeing = BELIEF.get(name, (1.0, 1.0))
-    return (blind + (seeing - blind) * clear) * (STEPS if steps and arm.traits.order else 1.0)
+    none, full = BELIEF.get(name, (1.0, 1.0))
+    return (none + (full - none) * clear) * (STEPS if blind and arm.traits.order else 1.0)
 
 
 def default_arms(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation, Query, State
-from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up, stayed
+from hybridopt.gradient.quasi_newton import FAILED, RUNNING, QuasiNewtonState, given_up
 from hybridopt.gradient.suited import in_box
 from hybridopt.hybrid.judge import arriving, hopeless, spent
 from hybridopt.hybrid.minima import Minima, add, none_yet
@@ -125,7 +125,7 @@ def told(searches: Searches, evaluation: Evaluation, *, every: bool) -> Searches
         origin = origin.index_copy(0, ran, evaluation.value)
     if waited == before.step:
         waited += int(bool((search.running.pairs[:1] == 0).any()))
-    if stayed(before, search):  # and so does all that is known of them
+    if not search.moved:  # nothing is to be judged anew
         return Searches(search, origin, known, width, waited)
     over, back = _judged(search, known.minima, width, every)
     there = spent(search, search.step - waited, width)

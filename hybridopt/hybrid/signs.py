@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from hybridopt.hybrid.searches import Known, Searches
+from hybridopt.core import Evaluation
+from hybridopt.hybrid.searches import Known
 
 NEUTRAL = 0.4  # foresight before there is any
 SURE = 3  # searches that weigh as much as that
 DIM, CLEAR = 0.35, 0.55  # foresight that tells nothing, and that tells all there is to know
-LONG = 10  # trials a variable after which a search can tell that a landscape is rough
-REFUSED = 0.4  # if more than this share of them were no steps
-ROUGH = 1000.0  # and the gradient at its start promised so many times what it won
+SOONEST, LATEST = 6, 15  # trials of a search after which slopes tell something, and all that they can tell
+STEEPEST = (
+    1000.0  # over the trials: if slopes are so many times as steep as values reach gradients tell nothing
+)
+RUGGED = 6.0  # if they are so many times as steep after the fewest trials there are many minima
 ALIKE = 1e-9  # of the largest component: gradients that differ by no more are one,
 ROUNDINGS = 8.0  # or by no more than so many roundings
 
@@ -60,24 +66,43 @@ def symmetric(grad: Tensor, width: Tensor) -> bool:
     return not bool((slope.diff() > alike).all())
 
 
-def rough(searches: Searches, slope: Tensor) -> bool:
-    """Whether the first of the searches that run has found out that its gradients tell nothing.
+@dataclass(frozen=True)
+class Ripples:
+    """What the trials of the first local search tell of how rough a landscape is.
 
-    Across the box the gradient at its start would lower the value a thousand times as much as all steps did,
-    and many trials were refused: the gradient is that of ripples. So it is on Weierstrass' and Katsuura's
-    functions, and on no smooth one of BBOB's, however ill-conditioned.
+    A first step of a tenth of the box shows how far values reach, and steep slopes are soon left behind.
+    Where every trial has met one that, across the box, would lead through all values seen a hundred times
+    over, it is that of ripples: so on Weierstrass' and Katsuura's functions, and on hardly another of BBOB's,
+    however ill-conditioned.
 
-    Parameters
+    Attributes
     ----------
-    searches : Searches
-    slope : Tensor, shape (dim,)
-        Gradient at the start of the first row.
+    trials : int
+    gentlest : float
+        The least slope that a trial has met, per width of the box.
+    lowest, highest : float
+        Of their values.
+    rugged : bool
+        Whether slopes were still steep after `SOONEST` trials, as they are where there are many minima.
     """
-    search, running = searches.search, searches.search.running
-    trials = search.step - searches.waited  # how long the first step is to be tells nothing
-    if trials < LONG * len(slope) or not bool((running.rows[:1] == 0).any()):
-        return False
-    if int(running.pairs[0]) > (1 - REFUSED) * trials:
-        return False
-    promised = (slope * searches.width).norm()
-    return bool(promised > ROUGH * (searches.origin[0] - search.value[0]))
+
+    trials: int = 0
+    gentlest: float = math.inf
+    lowest: float = math.inf
+    highest: float = -math.inf
+    rugged: bool = False
+
+    def seen(self, evaluation: Evaluation, width: Tensor) -> Ripples:
+        """With the trials of one more batch; `width`, (dim,), is the unit of distance."""
+        assert evaluation.grad is not None
+        slope, value = (evaluation.grad * width).norm(dim=1).amin(), evaluation.value
+        trials, gentlest = self.trials + 1, min(self.gentlest, float(slope.nan_to_num(nan=0.0)))
+        lowest, highest = min(self.lowest, float(value.amin())), max(self.highest, float(value.amax()))
+        rugged = self.rugged or (trials == SOONEST and gentlest > RUGGED * (highest - lowest))
+        return Ripples(trials, gentlest, lowest, highest, rugged)
+
+    @property
+    def rough(self) -> bool:
+        """Whether gradients tell nothing, as far as can be told."""
+        times = STEEPEST / min(self.trials, LATEST) if self.trials >= SOONEST else math.inf
+        return self.gentlest > times * (self.highest - self.lowest)

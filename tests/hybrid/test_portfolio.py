@@ -11,9 +11,11 @@ from hybridopt.checkpoint import load, save
 from hybridopt.conditions import Trace
 from hybridopt.core import Evaluation
 from hybridopt.evaluate import Evaluator
+from hybridopt.evolution.cmaes.coordinates import to_point
 from hybridopt.hybrid import searches as searching
 from hybridopt.hybrid.minima import add, none_yet
 from hybridopt.hybrid.separable import Separable, agrees, mixed
+from hybridopt.hybrid.signs import Ripples
 from hybridopt.loop import begin, iterate
 from hybridopt.objectives.function import TorchObjective
 
@@ -359,13 +361,13 @@ def test_searches_on_rough_landscapes_are_broken_off_and_values_lead():
         problem = problems.make(name, dim=dim, seed=seed)
         walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist(), seed=seed)
         state = next(state for state in walk if state.turn != "local")
-        broken += state.rough
-        if state.rough:
-            assert state.step - state.arms["local"].searches.waited == 10 * dim
+        broken += state.ripples.rough
+        if state.ripples.rough:
+            assert state.ripples.trials <= 20
             assert len(state.known.ends) == len(state.known.origins) == 1
             assert not len(state.known.minima.x)
             assert next(s.turn for s in walk if s.turn not in ("repeat", "probe")) == "evolution"
-    assert broken >= 14
+    assert broken >= 17
 
 
 @pytest.mark.parametrize("number", [2, 3, 6, 8, 9, 10, 11, 12, 13, 14, 15, 17, 20, 21, 22])
@@ -373,7 +375,52 @@ def test_other_landscapes_are_not_rough(number):
     for dim, seed in itertools.product((2, 5), range(3)):
         problem = problems.make(f"bbob_f{number}", dim=dim, seed=seed)
         walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist(), seed=seed)
-        assert not next(state for state in walk if state.turn != "local" or state.step > 500).rough
+        assert not next(state for state in walk if state.turn != "local" or state.step > 500).ripples.rough
+
+
+def test_slopes_are_rough_where_every_trial_meets_ripples():
+    def seen(slopes, values):
+        ripples = Ripples()
+        for slope, value in zip(slopes, values, strict=True):
+            grad = torch.tensor([[slope, 0.0]])
+            ripples = ripples.seen(Evaluation(torch.zeros(1, 2), torch.tensor([value]), grad), torch.ones(2))
+        return ripples
+
+    values = [3.0, 4.0, 3.5, 3.2, 3.1, 3.3]
+    assert seen([200.0] * 6, values).rough
+    assert not seen([200.0] * 5, values[:5]).rough  # too early to tell
+    assert not seen([200.0] * 5 + [20.0], values).rough  # a slope that is left behind
+    assert not seen([200.0] * 5 + [torch.nan], values).rough
+    assert not seen([200.0] * 6, [*values[:5], torch.inf]).rough
+    assert seen([80.0] * 15, [3.0, 4.0] + [3.5] * 13).rough  # takes longer
+    assert not seen([50.0] * 100, [3.0, 4.0] + [3.5] * 98).rough
+    assert seen([7.0] * 6, values).rugged
+    assert not seen([5.0] * 6, values).rugged
+    assert not seen([5.0] * 6 + [7.0], [*values, 3.3]).rugged
+
+
+def test_evolution_sets_out_from_the_best_point_known_unless_gradients_tell_nothing():
+    def first_turn(name):
+        problem = problems.make(name, dim=3, seed=0)
+        walk = states(Portfolio(), problem.fun, problem.lower.tolist(), problem.upper.tolist())
+        state = next(state for state in walk if state.turn == "evolution")
+        inner = state.arms["evolution"].inner
+        return to_point(inner.mean[0], inner.coordinates, inner.lower, inner.upper)[0], state
+
+    x, state = first_turn("bbob_f17")
+    values = torch.cat([state.known.minima.value, state.known.heights])
+    best = torch.cat([state.known.minima.x, state.known.ends])[values.argmin()]
+    torch.testing.assert_close(x, best)
+    for name in ("bbob_f16", "bbob_f7"):  # ripples, steps
+        torch.testing.assert_close(first_turn(name)[0], torch.zeros(3, dtype=torch.float64))
+
+
+def test_a_search_that_begins_at_its_end_has_ended():
+    searches = searching.begin(torch.ones(1, 2), -torch.ones(2), 2 * torch.ones(2), 0)
+    asked = searching.query(searches)
+    searches = searching.told(searches, Evaluation(asked.x, torch.ones(1), torch.zeros(1, 2)), every=False)
+    assert not searches.running
+    assert searches.known.ends.tolist() == [[1.0, 1.0]]
 
 
 def test_noise_is_noticed_and_values_lead():
