@@ -28,8 +28,8 @@ class GradientMismatchError(ValueError):
 def check_gradient(evaluate: Evaluator, query: Query, first: Evaluation, left: float) -> list[Evaluation]:
     """Hold the gradient of the first evaluation against differences; 1 unit if all is well.
 
-    2 more where the point lies on a bound, from which it is moved inside, and in lower precision. What can't
-    be paid isn't asked.
+    1 more where the function curves much; 2 more where the point lies on a bound, from which it is moved
+    inside, and in lower precision. What can't be paid isn't asked.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class _Check:
         self.difference = 0.0
 
     def agrees_ahead(self, at: Evaluation) -> bool:
-        """Whether one value near by confirms the gradient."""
+        """Whether one value close by confirms the gradient; or, where it curves much, two do."""
         x, value, grad = at.x, float(at.value), at.grad
         assert grad is not None
         if not torch.isfinite(grad).all():
@@ -101,6 +101,9 @@ class _Check:
         ahead = float(self._ask((x + width * direction)[None], 0).value)
         slope, difference = float(grad @ direction), (ahead - value) / width
         rounding = 10 * self.eps * max(abs(value), abs(ahead)) / width
+        if abs(difference - slope) <= _AGREES * max(abs(difference), abs(slope)) + rounding:
+            return True
+        difference = (ahead - float(self._ask((x - width * direction)[None], 0).value)) / (2 * width)
         agrees: bool = abs(difference - slope) <= _AGREES * max(abs(difference), abs(slope)) + rounding
         return agrees
 

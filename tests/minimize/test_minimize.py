@@ -190,6 +190,11 @@ def test_gradient_check_costs_a_unit():
     assert result.ledger.phases["gradient check"] == 1
 
 
+def test_gradient_check_costs_another_unit_where_a_function_curves_much():
+    result = minimize(lambda x: (1e6 * x).sin().sum() / 1e6, x0=[0.3, 1.0], method="bfgs", seed=0)
+    assert result.ledger.phases["gradient check"] == 2
+
+
 # --- numbers that are not finite
 
 
