@@ -44,7 +44,7 @@ SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
 FEW = 6  # local searches before other arms have a turn;
 FEW_RUGGED, FEWEST = 2, 3  # where there are many minima; where none of them moved
 LONGEST = 60.0  # units a variable that they may cost
-NEUTRAL = 0.5  # sight before there is any
+NEUTRAL, DIM = 0.5, 0.3  # sight before there is any; the most where there seem to be few minima
 BELIEF = {
     "local": (1.5, 0.3),
     "funnel": (0.75, 2.0),
@@ -255,6 +255,8 @@ class Portfolio:
         if early and accounts[first].spent < LONGEST * len(state.lower):
             return first
         clear = 1.0 if state.ripples.rough else NEUTRAL if known is None else sight(known)
+        if state.ripples.smooth and not blind:
+            clear = min(clear, DIM)
         priors = {name: _prior(name, arm, clear, blind) for name, arm in self.arms}
         period = PERIOD * len(state.lower)
         return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))

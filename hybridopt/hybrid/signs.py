@@ -18,7 +18,8 @@ SOONEST, LATEST = 6, 15  # trials of a search after which slopes tell something,
 STEEPEST = (
     1000.0  # over the trials: if slopes are so many times as steep as values reach gradients tell nothing
 )
-RUGGED = 6.0  # if they are so many times as steep after the fewest trials there are many minima
+EARLY = 4  # trials after which slopes are still steep where there are many minima
+RUGGED, SMOOTH = 8.0, 4.0  # so many times as values reach; less where there are few
 ALIKE = 1e-9  # of the largest component: gradients that differ by no more are one,
 ROUNDINGS = 8.0  # or by no more than so many roundings
 
@@ -82,15 +83,16 @@ class Ripples:
         The least slope that a trial has met, per width of the box.
     lowest, highest : float
         Of their values.
-    rugged : bool
-        Whether slopes were still steep after `SOONEST` trials, as they are where there are many minima.
+    steepness : float
+        How many times `gentlest` would have led, across the box, through all values that the first `EARLY`
+        trials saw; NaN before.
     """
 
     trials: int = 0
     gentlest: float = math.inf
     lowest: float = math.inf
     highest: float = -math.inf
-    rugged: bool = False
+    steepness: float = math.nan
 
     def seen(self, evaluation: Evaluation, width: Tensor) -> Ripples:
         """With the trials of one more batch; `width`, (dim,), is the unit of distance."""
@@ -98,11 +100,23 @@ class Ripples:
         slope, value = (evaluation.grad * width).norm(dim=1).amin(), evaluation.value
         trials, gentlest = self.trials + 1, min(self.gentlest, float(slope.nan_to_num(nan=0.0)))
         lowest, highest = min(self.lowest, float(value.amin())), max(self.highest, float(value.amax()))
-        rugged = self.rugged or (trials == SOONEST and gentlest > RUGGED * (highest - lowest))
-        return Ripples(trials, gentlest, lowest, highest, rugged)
+        seen, steepness = highest - lowest, self.steepness
+        if trials == EARLY and 0 < seen < math.inf:
+            steepness = gentlest / seen
+        return Ripples(trials, gentlest, lowest, highest, steepness)
 
     @property
     def rough(self) -> bool:
         """Whether gradients tell nothing, as far as can be told."""
         times = STEEPEST / min(self.trials, LATEST) if self.trials >= SOONEST else math.inf
         return self.gentlest > times * (self.highest - self.lowest)
+
+    @property
+    def rugged(self) -> bool:
+        """Whether there are many minima, it seems."""
+        return self.steepness > RUGGED
+
+    @property
+    def smooth(self) -> bool:
+        """Whether there are few, it seems."""
+        return self.steepness < SMOOTH

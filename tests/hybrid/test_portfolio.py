@@ -394,9 +394,13 @@ def test_slopes_are_rough_where_every_trial_meets_ripples():
     assert not seen([200.0] * 6, [*values[:5], torch.inf]).rough
     assert seen([80.0] * 15, [3.0, 4.0] + [3.5] * 13).rough  # takes longer
     assert not seen([50.0] * 100, [3.0, 4.0] + [3.5] * 98).rough
-    assert seen([7.0] * 6, values).rugged
-    assert not seen([5.0] * 6, values).rugged
-    assert not seen([5.0] * 6 + [7.0], [*values, 3.3]).rugged
+    assert seen([9.0] * 4 + [0.1] * 2, values).rugged  # that was early
+    assert seen([9.0] * 3 + [3.0] * 3, values).smooth
+    assert not any(
+        getattr(seen([slope] * n, values[:n]), sign)
+        for slope, n in ((5.0, 6), (9.0, 3), (3.0, 3))
+        for sign in ("rugged", "smooth")
+    )
 
 
 def test_evolution_sets_out_from_the_best_point_known_unless_gradients_tell_nothing():
