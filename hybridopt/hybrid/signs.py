@@ -100,9 +100,9 @@ class Ripples:
         slope, value = (evaluation.grad * width).norm(dim=1).amin(), evaluation.value
         trials, gentlest = self.trials + 1, min(self.gentlest, float(slope.nan_to_num(nan=0.0)))
         lowest, highest = min(self.lowest, float(value.amin())), max(self.highest, float(value.amax()))
-        seen, steepness = highest - lowest, self.steepness
-        if trials == EARLY and 0 < seen < math.inf:
-            steepness = gentlest / seen
+        reach, steepness = highest - lowest, self.steepness
+        if trials == EARLY and 0 < reach < math.inf:
+            steepness = gentlest / reach
         return Ripples(trials, gentlest, lowest, highest, steepness)
 
     @property
