@@ -72,6 +72,8 @@ class PortfolioState(State):
         The arm that asks next; "repeat" looks for noise, "probe" and "axes" are those of separable functions.
     known : Known, optional
         Where local searches ended, of all arms that keep `Searches`, and the minima that hopping found.
+    starts : Tensor, shape (rows, dim)
+        Where the arms were to begin.
     start, slope : Tensor, shape (dim,)
         Where the first local search began, and the gradient there.
     noisy : bool, optional
@@ -87,6 +89,7 @@ class PortfolioState(State):
     books: Books
     turn: str
     known: Known | None
+    starts: Tensor
     start: Tensor
     slope: Tensor
     noisy: bool | None
@@ -167,6 +170,7 @@ class Portfolio:
             books=Books(dict.fromkeys(arms, Account())),
             turn=first,
             known=None,
+            starts=x,
             start=x[0],
             slope=torch.zeros_like(x[0]),
             noisy=None,
@@ -200,8 +204,8 @@ class Portfolio:
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
         searches = _searches(arm)
-        if state.known is None and searches is not None:
-            state = replace(state, ripples=state.ripples.seen(evaluation, searches.width))
+        if state.known is None and searches is not None and _is_finite(state.lower, state.upper):
+            state = replace(state, ripples=state.ripples.seen(evaluation, state.lower, state.upper))
             if state.ripples.rough:
                 searches = abandoned(searches)
                 arm = replace(arm, searches=searches)
@@ -307,8 +311,8 @@ def _learnt(known: Known | None, arm: State) -> Known | None:
 
 
 def _best(state: PortfolioState) -> tuple[Tensor, Tensor]:
-    """The best point that an arm shows, or where a search ended, (1, dim), and its value, (1,)."""
-    points = [(arm.x, arm.value) for arm in state.arms.values()]
+    """The best point that an arm or the axes show, or where a search ended, (1, dim), and its value, (1,)."""
+    points = [(arm.x, arm.value) for arm in (*state.arms.values(), state.axes)]
     if state.known is not None:
         points.append((state.known.ends, state.known.heights))
     x, value = (torch.cat(parts) for parts in zip(*points, strict=True))
@@ -325,16 +329,18 @@ def _blind(state: PortfolioState) -> bool:
 def _informed(optimizer: Optimizer[Any], arm: Any, state: PortfolioState, minima: Minima) -> Any:
     """An arm before its first turn, begun at the known minima if it takes gradients, else at the best point.
 
-    Where gradients tell nothing that is a point like any other, and the arm begins where it was to begin.
+    Where gradients tell nothing that is a point like any other, and the arm begins where it was to begin. Of
+    several starts that were given the best point replaces the first.
     """
     if optimizer.traits.order and minima.x.shape[0]:
-        x = minima.x
-    elif not _blind(state):
-        x = _best(state)[0]
-    else:
+        arm = optimizer.init(minima.x, state.lower, state.upper, seed=arm.seed)
+        return optimizer.hopping(arm, minima) if isinstance(optimizer, BasinHopping) else arm
+    if isinstance(optimizer, BasinHopping):
+        return _led(optimizer, arm, state)
+    if _blind(state):
         return arm
-    arm = optimizer.init(x, state.lower, state.upper, seed=arm.seed)
-    return optimizer.hopping(arm, minima) if isinstance(optimizer, BasinHopping) and x is minima.x else arm
+    x = torch.cat([_best(state)[0], state.starts[1:]])
+    return optimizer.init(x, state.lower, state.upper, seed=arm.seed)
 
 
 def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -> BasinHoppingState:
@@ -372,5 +378,8 @@ def default_arms(
 
 def _splits(lower: Tensor, upper: Tensor) -> bool:
     """Whether it is worth asking if the function is separable: a finite box of two variables or more."""
-    width = upper - lower
-    return bool(torch.isfinite(width).all()) and int((width > 0).sum()) > 1
+    return _is_finite(lower, upper) and int((upper > lower).sum()) > 1
+
+
+def _is_finite(lower: Tensor, upper: Tensor) -> bool:
+    return bool(torch.isfinite(upper - lower).all())

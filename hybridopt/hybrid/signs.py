@@ -94,10 +94,12 @@ class Ripples:
     highest: float = -math.inf
     steepness: float = math.nan
 
-    def seen(self, evaluation: Evaluation, width: Tensor) -> Ripples:
-        """With the trials of one more batch; `width`, (dim,), is the unit of distance."""
-        assert evaluation.grad is not None
-        slope, value = (evaluation.grad * width).norm(dim=1).amin(), evaluation.value
+    def seen(self, evaluation: Evaluation, lower: Tensor, upper: Tensor) -> Ripples:
+        """With the trials of one more batch, in a finite box; bounds have shape (dim,)."""
+        x, value, grad = evaluation.x, evaluation.value, evaluation.grad
+        assert grad is not None
+        rests = ((x <= lower) & (grad >= 0)) | ((x >= upper) & (grad <= 0))  # also what is fixed
+        slope = (grad.masked_fill(rests, 0.0) * (upper - lower)).norm(dim=1).amin()
         trials, gentlest = self.trials + 1, min(self.gentlest, float(slope.nan_to_num(nan=0.0)))
         lowest, highest = min(self.lowest, float(value.amin())), max(self.highest, float(value.amax()))
         reach, steepness = highest - lowest, self.steepness
@@ -108,8 +110,9 @@ class Ripples:
     @property
     def rough(self) -> bool:
         """Whether gradients tell nothing, as far as can be told."""
-        times = STEEPEST / min(self.trials, LATEST) if self.trials >= SOONEST else math.inf
-        return self.gentlest > times * (self.highest - self.lowest)
+        if self.trials < SOONEST:
+            return False
+        return self.gentlest * min(self.trials, LATEST) > STEEPEST * (self.highest - self.lowest)
 
     @property
     def rugged(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hybridopt
-from hybridopt import MultiStart, Portfolio, problems
+from hybridopt import SHADE, BasinHopping, MultiStart, Portfolio, problems
 from hybridopt.checkpoint import load, save
 from hybridopt.conditions import Trace
 from hybridopt.core import Evaluation
@@ -383,10 +383,12 @@ def test_slopes_are_rough_where_every_trial_meets_ripples():
         ripples = Ripples()
         for slope, value in zip(slopes, values, strict=True):
             grad = torch.tensor([[slope, 0.0]])
-            ripples = ripples.seen(Evaluation(torch.zeros(1, 2), torch.tensor([value]), grad), torch.ones(2))
+            evaluation = Evaluation(torch.full((1, 2), 0.5), torch.tensor([value]), grad)
+            ripples = ripples.seen(evaluation, torch.zeros(2), torch.ones(2))
         return ripples
 
     values = [3.0, 4.0, 3.5, 3.2, 3.1, 3.3]
+    assert not Ripples().rough
     assert seen([200.0] * 6, values).rough
     assert not seen([200.0] * 5, values[:5]).rough  # too early to tell
     assert not seen([200.0] * 5 + [20.0], values).rough  # a slope that is left behind
@@ -401,6 +403,50 @@ def test_slopes_are_rough_where_every_trial_meets_ripples():
         for slope, n in ((5.0, 6), (9.0, 3), (3.0, 3))
         for sign in ("rugged", "smooth")
     )
+
+
+@pytest.mark.parametrize("edge", [0.0, 1.0])
+def test_slopes_of_variables_that_can_not_move_do_not_count(edge):
+    def steep(x):
+        valley = 100 * (x[..., 1:3] - x[..., :2] ** 2) ** 2 + (1 - x[..., :2]) ** 2
+        return valley.sum(-1) + 1e6 * x[..., 3]
+
+    walk = states(Portfolio(), steep, [-5.0, -5.0, -5.0, edge], [4.0, 4.0, 4.0, 1.0])
+    state = next(state for state in walk if state.turn != "local")
+    assert not state.ripples.rough
+    assert state.value.min() < 1e6 * edge + 1e-6
+
+
+def test_ripples_are_not_looked_for_where_the_box_is_not_finite():
+    free = torch.full((2,), torch.inf, dtype=torch.float64)
+    start = torch.full((1, 2), 1e8, dtype=torch.float64)
+    evaluate = Evaluator(TorchObjective(lambda x: (1 + x**2).sqrt().sum(-1), (), True, None), -free, free)
+    state = Portfolio().init(start, -free, free, seed=0)
+    while state.turn == "local":
+        state = Portfolio().tell(state, evaluate(Portfolio().ask(state)))
+    assert state.ripples == Ripples()
+
+
+def test_an_arm_keeps_the_starts_that_were_given():
+    portfolio = Portfolio({"local": MultiStart(), "evolution": SHADE(population_size=20)})
+    lower, upper = torch.full((3,), -5.0, dtype=torch.float64), torch.full((3,), 4.0, dtype=torch.float64)
+    starts = torch.rand(20, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    evaluate = Evaluator(TorchObjective(turned(tilted, 3), (), True, None), lower, upper)
+    state = portfolio.init(starts, lower, upper, seed=0)
+    while state.turn != "evolution":
+        state = portfolio.tell(state, evaluate(portfolio.ask(state)))
+    asked = portfolio.ask(state).x
+    assert all((asked == start).all(1).any() for start in starts[1:])
+    assert (asked == state.known.minima.x[0]).all(1).any()
+
+
+def test_hopping_repeats_no_search_where_no_minimum_is_known():
+    problem = problems.make("bbob_f16", dim=2, seed=0)
+    portfolio = Portfolio({"local": MultiStart(every=False), "hopping": BasinHopping(population_size=1)})
+    walk = states(portfolio, problem.fun, problem.lower.tolist(), problem.upper.tolist())
+    state = next(state for state in walk if state.turn == "hopping")
+    assert state.ripples.rough
+    assert not torch.equal(portfolio.ask(state).x[0], state.start)
 
 
 def test_evolution_sets_out_from_the_best_point_known_unless_gradients_tell_nothing():
