@@ -41,8 +41,7 @@ AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
 PERIOD = 15.0  # units a variable that a turn usually costs
 SHORTEST = 0.5  # periods of a turn of an arm that can rest at any time
-FEW = 6  # local searches before other arms have a turn;
-FEW_RUGGED, FEWEST = 2, 3  # where there are many minima; where none of them moved
+FEW, FEWEST = 6, 3  # local searches before other arms have a turn; where they mean little, or minima are many
 LONGEST = 60.0  # units a variable that they may cost
 NEUTRAL, DIM = 0.5, 0.3  # sight before there is any; the most where there seem to be few minima
 BELIEF = {
@@ -254,7 +253,7 @@ class Portfolio:
             return AXES
         first, accounts, known = self.arms[0][0], state.books.accounts, state.known
         blind = _blind(state)
-        few = FEWEST if blind else FEW_RUGGED if state.ripples.rugged else FEW
+        few = FEWEST if blind or state.ripples.rugged else FEW
         early = known is not None and not state.ripples.rough and len(known.origins) < few
         if early and accounts[first].spent < LONGEST * len(state.lower):
             return first
