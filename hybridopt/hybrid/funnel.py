@@ -88,26 +88,32 @@ class Funnel:
         return FunnelState(found.x, found.value, lower, upper, seed, 0, searches=searches, rounds=0)
 
     def ask(self, state: FunnelState) -> Query:
-        return query(state.searches if state.searching else self._begun(state))
+        return query(state.searches if state.searching else _begun(state, self._starts(state)))
 
     def tell(self, state: FunnelState, evaluation: Evaluation) -> FunnelState:
         if state.searching:
             searches, rounds = state.searches, state.rounds
         else:
-            searches, rounds = self._begun(state), state.rounds + 1
+            searches, rounds = _begun(state, evaluation.x), state.rounds + 1
         searches = told(searches, evaluation, every=False)
         found = searches.search
         return replace(
             state, x=found.x, value=found.value, step=state.step + 1, searches=searches, rounds=rounds
         )
 
-    def _begun(self, state: FunnelState) -> Searches:
-        """The next searches."""
-        seed = child_seed(state.seed, "search", state.rounds + 1)
-        known, count = state.searches.known, self.population_size
+    def _starts(self, state: FunnelState) -> Tensor:
+        """Where the next searches begin, (population, dim)."""
+        known, count, seed = state.searches.known, self.population_size, _seed(state)
         if known.ends.shape[0] < needed(state.x.shape[1]):
-            starts = fill(state.x[:1], count + 1, state.lower, state.upper, seed)[1:]
-        else:
-            g = generator(seed, "trend", device=state.x.device)
-            starts = project(sample(fit(known.ends, known.heights), count, g), state.lower, state.upper)
-        return begin_again(state.searches, starts, seed)
+            return fill(state.x[:1], count + 1, state.lower, state.upper, seed)[1:]
+        g = generator(seed, "trend", device=state.x.device)
+        return project(sample(fit(known.ends, known.heights), count, g), state.lower, state.upper)
+
+
+def _begun(state: FunnelState, starts: Tensor) -> Searches:
+    """The next searches, from rows (rows, dim)."""
+    return begin_again(state.searches, starts, _seed(state))
+
+
+def _seed(state: FunnelState) -> int:
+    return child_seed(state.seed, "search", state.rounds + 1)
