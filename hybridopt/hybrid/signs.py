@@ -14,11 +14,9 @@ from hybridopt.hybrid.searches import Known
 NEUTRAL = 0.4  # foresight before there is any
 SURE = 3  # searches that weigh as much as that
 DIM, CLEAR = 0.35, 0.55  # foresight that tells nothing, and that tells all there is to know
-SOONEST, LATEST = 6, 15  # trials of a search after which slopes tell something, and all that they can tell
-STEEPEST = (
-    1000.0  # over the trials: if slopes are so many times as steep as values reach gradients tell nothing
-)
-EARLY = 4  # trials after which slopes are still steep where there are many minima
+STEEPEST = 1000.0  # over the trials: slopes are ripples that are so many times as steep as values reach
+SOONEST, LATEST = 6, 15  # trials after which that can be told; later ones ask for no more
+EARLY = 4  # trials after which slopes are still steep where there are many minima:
 RUGGED, SMOOTH = 8.0, 4.0  # so many times as values reach; less where there are few
 ALIKE = 1e-9  # of the largest component: gradients that differ by no more are one,
 ROUNDINGS = 8.0  # or by no more than so many roundings
