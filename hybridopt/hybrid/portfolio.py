@@ -26,13 +26,14 @@ from hybridopt.core import Evaluation, Optimizer, Query, State, Traits
 from hybridopt.evolution.cmaes import bipop_cmaes
 from hybridopt.evolution.differential import SHADE
 from hybridopt.gradient.quasi_newton import FAILED
-from hybridopt.hybrid.basin_hopping import BasinHopping, BasinHoppingState
+from hybridopt.hybrid.basin_hopping import BasinHopping
 from hybridopt.hybrid.funnel import Funnel
-from hybridopt.hybrid.minima import Minima, united
+from hybridopt.hybrid.minima import Minima
 from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
-from hybridopt.hybrid.searches import Known, Searches, SearchingState, abandoned, joined
+from hybridopt.hybrid.searches import Known, abandoned, joined
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
+from hybridopt.hybrid.sharing import best, informed, learnt, led, searches_of
 from hybridopt.hybrid.signs import Ripples, idle, sight, symmetric
 from hybridopt.rng import child_seed
 from hybridopt.start import beside, middle
@@ -157,7 +158,7 @@ class Portfolio:
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> PortfolioState:
         arms = {name: arm.init(x, lower, upper, seed=child_seed(seed, name)) for name, arm in self.arms}
         first = self.arms[0][0]
-        can_probe = _searches(arms[first]) is not None and _splits(lower, upper)
+        can_probe = searches_of(arms[first]) is not None and _splits(lower, upper)
         return PortfolioState(
             arms[first].x,
             arms[first].value,
@@ -202,7 +203,7 @@ class Portfolio:
             if central and symmetric(state.slope, state.upper - state.lower):
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
-        searches = _searches(arm)
+        searches = searches_of(arm)
         if state.known is None and searches is not None and _is_finite(state.lower, state.upper):
             state = replace(state, ripples=state.ripples.seen(evaluation, state.lower, state.upper))
             if state.ripples.rough:
@@ -215,7 +216,7 @@ class Portfolio:
         )
         if arm.searching if hasattr(arm, "searching") else books.cost < SHORTEST * period:
             return state
-        known = _learnt(state.known, arm) if searches is None else searches.known
+        known = learnt(state.known, arm) if searches is None else searches.known
         return self._turned(replace(state, known=known, books=books.closed(name, period)))
 
     def _beside(self, state: PortfolioState, x: Tensor) -> PortfolioState:
@@ -232,14 +233,16 @@ class Portfolio:
             part = state.axes if turn == AXES else state
             return replace(state, turn=turn, x=part.x, value=part.value)
         arm, optimizer, known = state.arms[turn], dict(self.arms)[turn], state.known
-        searches = _searches(arm)
+        searches = searches_of(arm)
         if known is not None and searches is not None:
             begun = torch.stack([state.start, middle(state.lower, state.upper)])
             arm = replace(arm, searches=joined(searches, known, begun))
         elif known is not None and not state.books.accounts[turn].turns:
-            arm = _informed(optimizer, arm, state, known.minima)
+            found = best((*state.arms.values(), state.axes), known)
+            arm = informed(optimizer, arm, found, known.minima, state.starts, blind=_blind(state))
         elif isinstance(optimizer, BasinHopping):
-            arm = _led(optimizer, arm, state)
+            found = best((*state.arms.values(), state.axes), known)
+            arm = led(optimizer, arm, found, state.minima)
         return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
 
     def _next(self, state: PortfolioState) -> str:
@@ -265,7 +268,7 @@ class Portfolio:
         return max(accounts, key=lambda name: accounts[name].rate(priors[name], period))
 
     def _keeps_searches(self, state: PortfolioState) -> bool:
-        return _searches(state.arms[self.arms[0][0]]) is not None
+        return searches_of(state.arms[self.arms[0][0]]) is not None
 
     def _repeated(self, state: PortfolioState, values: Tensor) -> PortfolioState:
         """What more values at the end of the first search tell."""
@@ -297,60 +300,10 @@ class Portfolio:
         return state.arms[self.arms[0][0]].searches.search
 
 
-def _searches(arm: State) -> Searches | None:
-    """The local searches of an arm that keeps such."""
-    return arm.searches if isinstance(arm, SearchingState) else None
-
-
-def _learnt(known: Known | None, arm: State) -> Known | None:
-    """What is known, with the minima that an arm without `Searches` found."""
-    if known is None or not isinstance(arm, BasinHoppingState):
-        return known
-    return replace(known, minima=united(known.minima, arm.minima, arm.width))
-
-
-def _best(state: PortfolioState) -> tuple[Tensor, Tensor]:
-    """The best point that an arm or the axes show, or where a search ended, (1, dim), and its value, (1,)."""
-    points = [(arm.x, arm.value) for arm in (*state.arms.values(), state.axes)]
-    if state.known is not None:
-        points.append((state.known.ends, state.known.heights))
-    x, value = (torch.cat(parts) for parts in zip(*points, strict=True))
-    best = value.argmin()[None]
-    return x[best], value[best]
-
-
 def _blind(state: PortfolioState) -> bool:
     """Whether gradients tell nothing: they are those of ripples, of steps, or of noise."""
     idles = state.known is not None and idle(state.known)
     return bool(state.noisy) or state.ripples.rough or idles
-
-
-def _informed(optimizer: Optimizer[Any], arm: Any, state: PortfolioState, minima: Minima) -> Any:
-    """An arm before its first turn, begun at the known minima if it takes gradients, else at the best point.
-
-    Where gradients tell nothing that is a point like any other, and the arm begins where it was to begin. Of
-    several starts that were given the best point replaces the first.
-    """
-    if optimizer.traits.order and minima.x.shape[0]:
-        arm = optimizer.init(minima.x, state.lower, state.upper, seed=arm.seed)
-        return optimizer.hopping(arm, minima) if isinstance(optimizer, BasinHopping) else arm
-    if isinstance(optimizer, BasinHopping):
-        return _led(optimizer, arm, state)
-    if _blind(state):
-        return arm
-    x = torch.cat([_best(state)[0], state.starts[1:]])
-    return optimizer.init(x, state.lower, state.upper, seed=arm.seed)
-
-
-def _led(hopping: BasinHopping, arm: BasinHoppingState, state: PortfolioState) -> BasinHoppingState:
-    """Hopping that goes on from the best point of another arm where that is better than its own."""
-    (x, value), minima = _best(state), state.minima
-    searched = minima is not None and bool((minima.value[:1] <= value).any())
-    if minima is not None and searched:
-        x, value = minima.x[:1], minima.value[:1]
-    if not bool(arm.best_value - value > hopping.ftol * value.abs().clamp_min(1.0)):
-        return arm
-    return hopping.joined(arm, x, value if searched else None)
 
 
 def _prior(name: str, arm: Optimizer[Any], clear: float, blind: bool) -> float:
