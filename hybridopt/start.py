@@ -34,6 +34,11 @@ def unit(x: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     return torch.where(width > 0, width, torch.ones_like(width))
 
 
+def is_finite(lower: Tensor, upper: Tensor) -> bool:
+    """Whether a box is finite in all coordinates."""
+    return bool(torch.isfinite(upper - lower).all())
+
+
 def middle(lower: Tensor, upper: Tensor) -> Tensor:
     """Of a box, (dim,); not finite where a bound is not."""
     return lower + 0.5 * (upper - lower)

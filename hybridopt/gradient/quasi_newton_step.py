@@ -365,16 +365,25 @@ def _touching(x: Tensor, state: QuasiNewtonState) -> _Touching | None:
     return (low, high) if bool((low | high).any()) else None
 
 
+def held(at: _Touching, grad: Tensor) -> Tensor:
+    """Variables on a bound that descent would not leave, or whose gradient is zero; bool, (rows, dim).
+
+    Parameters
+    ----------
+    at : tuple of Tensor, shape (rows, dim), bool
+        Which lie on the lower and on the upper bounds.
+    grad : Tensor, shape (rows, dim)
+    """
+    low, high = at
+    return (low & (grad >= 0)) | (high & (grad <= 0))
+
+
 def _resting(running: Running, grad: Tensor, verdict: _Verdict) -> Tensor:
     """Variables on a bound that descent would not leave; bool, (rows, dim).
 
     Those whose gradient is zero rest too: what the matrix knows of the others would move them for nothing.
     """
-    if verdict.at is None:
-        resting = torch.zeros_like(running.active)
-    else:
-        low, high = verdict.at
-        resting = (low & (grad >= 0)) | (high & (grad <= 0))
+    resting = torch.zeros_like(running.active) if verdict.at is None else held(verdict.at, grad)
     return resting if verdict.every else torch.where(verdict.accepted[:, None], resting, running.active)
 
 

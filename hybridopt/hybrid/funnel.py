@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hybridopt.check import check_whole
 from hybridopt.core import Evaluation, Query, Traits, project
-from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
+from hybridopt.hybrid.searches import SearchingState, begin, begin_again, query, told
 from hybridopt.hybrid.trend import fit, needed, sample
 from hybridopt.rng import child_seed, generator
 from hybridopt.start import fill
@@ -88,13 +88,15 @@ class Funnel:
         return FunnelState(found.x, found.value, lower, upper, seed, 0, searches=searches, rounds=0)
 
     def ask(self, state: FunnelState) -> Query:
-        return query(state.searches if state.searching else _begun(state, self._starts(state)))
+        if state.searching:
+            return query(state.searches)
+        return Query(self._starts(state), order=1, sample=-1)
 
     def tell(self, state: FunnelState, evaluation: Evaluation) -> FunnelState:
         if state.searching:
             searches, rounds = state.searches, state.rounds
         else:
-            searches, rounds = _begun(state, evaluation.x), state.rounds + 1
+            searches, rounds = begin_again(state.searches, evaluation.x, _seed(state)), state.rounds + 1
         searches = told(searches, evaluation, every=False)
         found = searches.search
         return replace(
@@ -110,10 +112,6 @@ class Funnel:
         return project(sample(fit(known.ends, known.heights), count, g), state.lower, state.upper)
 
 
-def _begun(state: FunnelState, starts: Tensor) -> Searches:
-    """The next searches, from rows (rows, dim)."""
-    return begin_again(state.searches, starts, _seed(state))
-
-
 def _seed(state: FunnelState) -> int:
+    """Seed of the next round."""
     return child_seed(state.seed, "search", state.rounds + 1)

@@ -33,10 +33,10 @@ from hybridopt.hybrid.multistart import MultiStart
 from hybridopt.hybrid.payment import Account, Books
 from hybridopt.hybrid.searches import Known, abandoned, joined
 from hybridopt.hybrid.separable import Separable, SeparableState, agrees, mixed
-from hybridopt.hybrid.sharing import best, informed, learnt, led, searches_of
+from hybridopt.hybrid.sharing import Found, best, informed, learnt, led, searches_of
 from hybridopt.hybrid.signs import Ripples, idle, sight, symmetric
 from hybridopt.rng import child_seed
-from hybridopt.start import beside, middle
+from hybridopt.start import beside, is_finite, middle
 
 AXES, PROBE, REPEAT = "axes", "probe", "repeat"
 PROBES = 3  # and one more each time the dimension doubles: a pair of variables may stand on one side
@@ -204,7 +204,7 @@ class Portfolio:
                 return self._beside(state, evaluation.x)
         arm = dict(self.arms)[name].tell(state.arms[name], evaluation)
         searches = searches_of(arm)
-        if state.known is None and searches is not None and _is_finite(state.lower, state.upper):
+        if state.known is None and searches is not None and is_finite(state.lower, state.upper):
             state = replace(state, ripples=state.ripples.seen(evaluation, state.lower, state.upper))
             if state.ripples.rough:
                 searches = abandoned(searches)
@@ -238,11 +238,10 @@ class Portfolio:
             begun = torch.stack([state.start, middle(state.lower, state.upper)])
             arm = replace(arm, searches=joined(searches, known, begun))
         elif known is not None and not state.books.accounts[turn].turns:
-            found = best((*state.arms.values(), state.axes), known)
-            arm = informed(optimizer, arm, found, known.minima, state.starts, blind=_blind(state))
+            blind = _blind(state)
+            arm = informed(optimizer, arm, _best(state), known.minima, state.starts, blind=blind)
         elif isinstance(optimizer, BasinHopping):
-            found = best((*state.arms.values(), state.axes), known)
-            arm = led(optimizer, arm, found, state.minima)
+            arm = led(optimizer, arm, _best(state), state.minima)
         return replace(state, turn=turn, arms={**state.arms, turn: arm}, x=arm.x, value=arm.value)
 
     def _next(self, state: PortfolioState) -> str:
@@ -300,6 +299,11 @@ class Portfolio:
         return state.arms[self.arms[0][0]].searches.search
 
 
+def _best(state: PortfolioState) -> Found:
+    """The best point of all."""
+    return best((*state.arms.values(), state.axes), state.known)
+
+
 def _blind(state: PortfolioState) -> bool:
     """Whether gradients tell nothing: they are those of ripples, of steps, or of noise."""
     idles = state.known is not None and idle(state.known)
@@ -330,8 +334,4 @@ def default_arms(
 
 def _splits(lower: Tensor, upper: Tensor) -> bool:
     """Whether it is worth asking if the function is separable: a finite box of two variables or more."""
-    return _is_finite(lower, upper) and int((upper > lower).sum()) > 1
-
-
-def _is_finite(lower: Tensor, upper: Tensor) -> bool:
-    return bool(torch.isfinite(upper - lower).all())
+    return is_finite(lower, upper) and int((upper > lower).sum()) > 1

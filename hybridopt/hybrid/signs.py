@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hybridopt.core import Evaluation
+from hybridopt.gradient.quasi_newton_step import held
 from hybridopt.hybrid.searches import Known
 
 NEUTRAL = 0.4  # foresight before there is any
@@ -96,7 +97,7 @@ class Ripples:
         """With the trials of one more batch, in a finite box; bounds have shape (dim,)."""
         x, value, grad = evaluation.x, evaluation.value, evaluation.grad
         assert grad is not None
-        rests = ((x <= lower) & (grad >= 0)) | ((x >= upper) & (grad <= 0))  # also what is fixed
+        rests = held((x <= lower, x >= upper), grad)  # also what is fixed
         slope = (grad.masked_fill(rests, 0.0) * (upper - lower)).norm(dim=1).amin()
         trials, gentlest = self.trials + 1, min(self.gentlest, float(slope.nan_to_num(nan=0.0)))
         lowest, highest = min(self.lowest, float(value.amin())), max(self.highest, float(value.amax()))

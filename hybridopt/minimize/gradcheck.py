@@ -96,16 +96,16 @@ class _Check:
             return True
         if self.eps > _FINE:
             return False
-        width = self.eps**0.5
+        width: float = self.eps**0.5
         direction = self._direction(x, self.width, "ahead")
         ahead = float(self._ask((x + width * direction)[None], 0).value)
         slope, difference = float(grad @ direction), (ahead - value) / width
         rounding = 10 * self.eps * max(abs(value), abs(ahead)) / width
-        if abs(difference - slope) <= _AGREES * max(abs(difference), abs(slope)) + rounding:
+        if abs(difference - slope) <= _margin(difference, slope, rounding):
             return True
-        difference = (ahead - float(self._ask((x - width * direction)[None], 0).value)) / (2 * width)
-        agrees: bool = abs(difference - slope) <= _AGREES * max(abs(difference), abs(slope)) + rounding
-        return agrees
+        behind = float(self._ask((x - width * direction)[None], 0).value)
+        difference = (ahead - behind) / (2 * width)
+        return abs(difference - slope) <= _margin(difference, slope, rounding)
 
     def agrees(self, at: Evaluation, widths: tuple[float, ...], name: str) -> bool:
         """True unless differences contradict the gradient; with several widths, steady ones must."""
@@ -121,7 +121,7 @@ class _Check:
             self.slope, self.difference = float(grad @ direction), (ahead - behind) / (2 * width)
             rounding = 10 * self.eps * max(abs(value), abs(ahead), abs(behind)) / width
             apart = abs(self.difference - self.slope)
-            if not apart > _AGREES * max(abs(self.difference), abs(self.slope)) + rounding:
+            if not apart > _margin(self.difference, self.slope, rounding):
                 return True
             if rounding < _STEADY * apart:
                 steady.append(self.difference)
@@ -167,6 +167,11 @@ class _Check:
         """Uniform in (-1, 1)."""
         g = generator(self.evaluate.seed, "gradcheck", name, device=x.device)
         return 2 * torch.rand(x.shape, generator=g, dtype=x.dtype, device=x.device) - 1
+
+
+def _margin(difference: float, slope: float, rounding: float) -> float:
+    """How far apart the two may be if they agree."""
+    return _AGREES * max(abs(difference), abs(slope)) + rounding
 
 
 def _scale(x: Tensor) -> Tensor:

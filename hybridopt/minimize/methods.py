@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hybridopt import registry
 from hybridopt.core import Optimizer
+from hybridopt.start import is_finite
 
 WIDE = 300  # variables above which evolution learns a diagonal instead of a matrix
 
@@ -70,7 +71,7 @@ def _auto(differentiable: bool, lower: Tensor, upper: Tensor) -> Optimizer[Any]:
     from hybridopt.gradient.suited import quasi_newton
     from hybridopt.hybrid.portfolio import Portfolio, default_arms
 
-    if not differentiable or torch.isfinite(upper - lower).all():
+    if not differentiable or is_finite(lower, upper):
         wide = len(lower) > WIDE
         return Portfolio(default_arms(differentiable, "separable" if wide else "full"))
     return quasi_newton(len(lower))
