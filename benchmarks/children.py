@@ -52,7 +52,9 @@ class Stuck:
 
 
 def redrawn(training: Stuck, seed: int, *, share: float, by_moments: bool = False) -> list[Tensor] | None:
-    """A child with a share of the hidden units drawn anew."""
+    """A child with a share of the hidden units drawn anew; None if there are no such units."""
+    if share < 1 and not redraw.layers([weight.shape for weight in training.weights]):
+        return None
     moments = training.moments if by_moments else [None] * len(training.weights)
     return redraw.redrawn(training.weights, share, moments, training.firsts, seed, "child")
 

@@ -29,7 +29,7 @@ class Escape:
         One child a number: this share of its hidden units, at least one, is drawn anew with what they read
         and what is read from them (`hybridopt.optim.redraw`); 1 for all weights. Every second child,
         beginning with the second, has rather those drawn anew that hardly learn, by the base's second moments
-        if it has any. Models without hidden units get the children of 1 alone.
+        if it has any. In models without hidden units all weights of each are.
     spread : tuple of float
         One child a number: its Gaussian noise as a share of each tensor's size
         (`hybridopt.optim.mutation.scale`). Every second one is drawn out where the second moments are small.
@@ -44,7 +44,8 @@ class Escape:
     margin : float
         How much better than its parent a child must be, as a share of the parent's `|loss|`, and `z`:
     z : float
-        by how many standard errors of the paired differences over the last calls.
+        by how many standard errors of the paired differences over the last calls. More are asked for where
+        few differences are known or many children were tried, so that it means as much as for a single one.
     share : float
         Closures that escapes without success may cost, the first apart, as a share of the steps taken by
         then; `math.inf` for no limit.

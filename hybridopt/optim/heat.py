@@ -99,11 +99,12 @@ class Heat:
             moments = knowledge[child % 2]
             starts[f"noise {sigma:g} ({child})"] = mutation.noise(weights, sigma, moments, *name, child)
         # at a saddle there is a way down for all weights, and no unit is at fault
+        whole = not redraw.layers([weight.shape for weight in weights])
         for child, share in enumerate(self.options.redraw if not curvature < mutation.SADDLE else ()):
             moments = knowledge[child % 2]
-            redrawn = redraw.redrawn(weights, share, moments, first, *name, "redraw", child)
-            if redrawn is not None:
-                starts[f"fresh ({child})" if share >= 1 else f"redraw {share:g} ({child})"] = redrawn
+            kind = "fresh" if whole or share >= 1 else f"redraw {share:g}"
+            path = *name, "redraw", child
+            starts[f"{kind} ({child})"] = redraw.redrawn(weights, share, moments, first, *path)
         made = tuple(self._newborn(kind, genome, start) for kind, start in starts.items())
         return made, curvature
 

@@ -3,13 +3,15 @@
 A mutation that opens a new valley is worse at first, so a child is not judged where it starts but after some
 steps of its own, against its parent on the same minibatches. After a quarter and a half of the calls half of
 the children drop out (successive halving): first those that came back to their parent or tend to a loss above
-its own, by extrapolation. A child that is better by more than `z` standard errors of the paired differences
-wins; a last one that is to overtake gets more time. Children that come to rest at a higher loss tell that
-there are other minima.
+its own, by extrapolation. A child wins if it is better by a margin and surely so: by `z` standard errors of
+the paired differences, and more where few of them are known or many children were tried (Student's
+distribution, Bonferroni's rule). A last one that is to overtake gets more time. Children that come to rest at
+a higher loss tell that there are other minima.
 
 References
 ----------
 K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
+J. von Neumann, R. H. Kent, H. R. Bellinson and B. I. Hart, "The mean square successive difference", 1941.
 """
 
 from __future__ import annotations
@@ -101,7 +103,12 @@ class Standing:
     gain : float
         Mean of parent's losses minus child's.
     error : float
-        Its standard error; +inf if there are too few pairs.
+        Its standard error by differences of neighbours, which a trend hardly enters; +inf if there are too
+        few pairs.
+    freedom : float
+        Degrees of freedom of that.
+    rivals : int
+        Children it is one of: the more there are, the luckier the best one is.
     level : float
         Mean absolute loss of the parent.
     limit : float
@@ -118,6 +125,8 @@ class Standing:
     child: Child
     gain: float = -math.inf
     error: float = math.inf
+    freedom: float = 1.0
+    rivals: int = 1
     level: float = math.inf
     limit: float = -math.inf
     fell: bool = False
@@ -128,7 +137,13 @@ class Standing:
         """Whether its gain is more than margin and noise."""
         if math.isinf(self.gain):
             return self.gain > 0
-        return self.gain > max(margin * self.level, z * self.error)
+        return self.gain > max(margin * self.level, self._sure(z) * self.error)
+
+    def _sure(self, z: float) -> float:
+        """Standard errors that mean as much as `z` would, one child alone and the error known exactly."""
+        from scipy.special import ndtr, stdtrit
+
+        return float(-stdtrit(self.freedom, ndtr(-z) / self.rivals))
 
     @property
     def hope(self) -> float:
@@ -210,11 +225,15 @@ def _standing(race: Race, child: Child, distance: float) -> Standing:
     if not windows or not all(math.isfinite(gain) for window in windows for gain in window):
         return Standing(child, statistics.fmean(gains[-size:]), level=level)
     now, *before = map(statistics.fmean, windows)
-    spread = math.sqrt(sum((gain - now) ** 2 for gain in windows[0]) / (size - 1))
+    late = gains[-max(size, count // 2) :]
+    pairs = len(late) - 1
+    spread = math.dist(late[1:], late[:-1]) / math.sqrt(2 * pairs)
     return Standing(
         child,
         gain=now,
         error=spread / math.sqrt(size),
+        freedom=2 * pairs**2 / (3 * pairs - 1),
+        rivals=len(race.children),
         level=level,
         limit=_limit(now, *before),
         fell=now > NEARER * statistics.fmean(gains[:LEAST]),

@@ -72,8 +72,8 @@ def redrawn(
     firsts: Sequence[First],
     seed: int,
     *path: int | str,
-) -> list[Tensor] | None:
-    """Parents with a share of their hidden units drawn anew; None if they have none.
+) -> list[Tensor]:
+    """Parents with a share of their hidden units drawn anew; all weights if they have no such units.
 
     Parameters
     ----------
@@ -90,13 +90,12 @@ def redrawn(
         Name of the child; the same name gives the same child.
     """
     hidden = layers([parent.shape for parent in parents])
-    if share < 1 and not hidden:
-        return None
+    drawn = any(deviation for _, deviation in firsts)
     fresh = [
-        _fresh(parent, first, generator(seed, *path, index, device=parent.device))
+        _fresh(parent, first, drawn, generator(seed, *path, index, device=parent.device))
         for index, (parent, first) in enumerate(zip(parents, firsts, strict=True))
     ]
-    if share >= 1:
+    if share >= 1 or not hidden:
         return fresh
     child = [parent.detach().clone() for parent in parents]
     for layer, chosen in zip(hidden, _chosen(hidden, share, moments, seed, *path), strict=True):
@@ -119,12 +118,15 @@ def first_of(param: Tensor) -> First:
     return float(entries.mean()), float(entries.std(correction=0))
 
 
-def _fresh(parent: Tensor, first: First, g: torch.Generator) -> Tensor:
-    """New weights by the first ones' mean and deviation; gains of norms are all 1 again, zero biases 0."""
+def _fresh(parent: Tensor, first: First, drawn: bool, g: torch.Generator) -> Tensor:
+    """New weights by the first ones' mean and deviation, so gains of norms are all 1 again.
+
+    Where none of the model was drawn (a single number, a vector of ones), and for zeros, by their size.
+    """
     normal = torch.randn(parent.shape, generator=g, dtype=parent.dtype, device=parent.device)
     mean, deviation = first
-    if not mean and not deviation:
-        return normal * scale(torch.zeros_like(parent))
+    if not deviation and not (drawn and mean):
+        return mean + scale(torch.full_like(parent, mean)) * normal
     return mean + deviation * normal
 
 

@@ -57,17 +57,18 @@ def test_a_child_far_away_on_the_same_plain_stays_in_the_race():
     assert standing.hope > 0
 
 
-def test_noise_alone_neither_wins_nor_tells_of_other_minima():
+@pytest.mark.parametrize(("calls", "children"), [(16, 1), (16, 6), (32, 1), (64, 6)])
+def test_noise_alone_neither_wins_nor_tells_of_other_minima(calls, children):
     g = torch.Generator().manual_seed(0)
     wins = settled = 0
     for _ in range(200):
-        noise = (1 + 0.3 * torch.randn(2, 32, generator=g)).tolist()
-        run = race(child(noise[0]), parent=noise[1], length=32)
+        parent, *others = (1 + 0.3 * torch.randn(1 + children, calls, generator=g)).tolist()
+        run = race(*map(child, others), parent=parent)
         ranking = rank(run)
         wins += winner(run, ranking, Escape()) is not None
-        settled += ranking[0].settled
-    assert wins <= 4
-    assert settled <= 4
+        settled += sum(standing.settled for standing in ranking)
+    assert wins <= 2
+    assert settled <= 4 * children
 
 
 def test_a_win_before_the_end_takes_ten_times_the_margin():

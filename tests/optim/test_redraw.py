@@ -32,11 +32,12 @@ def test_a_feature_map_is_read_by_its_flattened_columns():
 
 
 @pytest.mark.parametrize("alone", [nn.Linear(3, 1), nn.Embedding(7, 3), nn.LayerNorm(4)])
-def test_a_single_layer_has_no_hidden_units(alone):
+def test_a_single_layer_has_no_hidden_units_and_is_drawn_anew_as_a_whole(alone):
     assert layers(shapes(alone)) == []
     weights = [param.detach() for param in alone.parameters()]
-    assert redrawn(weights, 0.5, [None] * len(weights), FIRSTS[: len(weights)], 0) is None
-    assert redrawn(weights, 1.0, [None] * len(weights), FIRSTS[: len(weights)], 0) is not None
+    for share in (0.5, 1.0):
+        drawn = redrawn(weights, share, [None] * len(weights), FIRSTS[: len(weights)], 0)
+        assert not any(torch.isclose(new, old).all() for new, old in zip(drawn, weights, strict=True))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.01, 1), (0.1, 1), (0.3, 3), (0.9, 9)])
@@ -84,3 +85,12 @@ def test_a_fresh_child_is_drawn_as_the_first_weights_were():
     assert weight.std().item() == pytest.approx((1 / 3 / 400) ** 0.5, rel=0.02)
     assert torch.equal(gain, torch.ones(300))
     assert bias.std() < 0.2
+
+
+def test_where_no_first_weight_was_drawn_fresh_ones_are_by_their_size():
+    weights = [torch.tensor(1.0), torch.full((1000,), 4.0), torch.zeros(4)]
+    number, vector, zeros = redrawn(weights, 1.0, [None] * 3, [first_of(weight) for weight in weights], 0)
+    assert number != 1.0
+    assert vector.mean().item() == pytest.approx(4.0, abs=0.4)
+    assert vector.std().item() == pytest.approx(4.0, rel=0.1)
+    assert zeros.abs().max() < 0.5
