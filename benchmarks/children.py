@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/children.py                     # ten minutes
     OMP_NUM_THREADS=1 python benchmarks/children.py --tasks xor --seeds 5
+    OMP_NUM_THREADS=1 python benchmarks/children.py --tasks spirals --marks 500 1000 2000
 
 The base alone trains for the whole budget of a task of `stuck.py`. From where it is stuck then, above the
 threshold, children of each kind are trained by the base, with its state or with a new one. The report has the
@@ -89,7 +90,9 @@ def stuck(task: Training, seeds: int) -> Iterator[Stuck]:
             yield Stuck(seed, trainee, base, weights, moments, firsts)
 
 
-def freed(task: Training, training: Stuck, child: Sequence[Tensor], *, heir: bool) -> list[bool]:
+def freed(
+    task: Training, training: Stuck, child: Sequence[Tensor], marks: Sequence[int], *, heir: bool
+) -> list[bool]:
     """Whether a child is, or was, below the threshold after so many steps."""
     trainee = training.trainee
     with torch.no_grad():
@@ -100,12 +103,12 @@ def freed(task: Training, training: Stuck, child: Sequence[Tensor], *, heir: boo
         optimizer.load_state_dict(copy.deepcopy(training.base.state_dict()))
     trainee.cost = 0
     below: list[bool] = []
-    for mark in MARKS:
+    for mark in marks:
         below.append(any(below) or spend(trainee, optimizer, mark)["final"] <= task.threshold)
     return below
 
 
-def report(task: Training, seeds: int) -> None:
+def report(task: Training, seeds: int, marks: Sequence[int]) -> None:
     """Print the shares of a task."""
     trainings = list(stuck(task, seeds))
     print(
@@ -119,8 +122,8 @@ def report(task: Training, seeds: int) -> None:
             if (child := kind(training, EACH * training.seed + each)) is not None
         ]
         for heir in (True, False) if born else ():
-            rows = [freed(task, training, child, heir=heir) for training, child in born]
-            shares = zip(MARKS, torch.tensor(rows, dtype=torch.float64).mean(0).tolist(), strict=True)
+            rows = [freed(task, training, child, marks, heir=heir) for training, child in born]
+            shares = zip(marks, torch.tensor(rows, dtype=torch.float64).mean(0).tolist(), strict=True)
             words = "  ".join(f"{share:4.0%} after {mark}" for mark, share in shares)
             print(f"  {name:22} {'base state' if heir else 'new state':10}  {words}", flush=True)
 
@@ -133,10 +136,11 @@ def main() -> None:
     )
     parser.add_argument("--tasks", nargs="+", default=names, choices=list(TASKS), metavar="TASK")
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--marks", nargs="+", type=int, default=MARKS, metavar="STEPS")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.tasks:
-        report(TASKS[name], asked.seeds)
+        report(TASKS[name], asked.seeds, asked.marks)
 
 
 if __name__ == "__main__":

@@ -79,3 +79,13 @@ def fill(x: Tensor, count: int, lower: Tensor, upper: Tensor, seed: int) -> Tens
         new = torch.where(finite, new, torch.randn(missing, x.shape[1], **kind))
     new.mul_(widths(x[0], lower, upper)).add_(torch.where(finite, lower, x[0]))
     return torch.cat([x, new.clamp_(lower, upper)])
+
+
+def refuse_coarse(name: str, x: Tensor) -> None:
+    """Raise ValueError where torch neither factors matrices nor measures distances, as in bfloat16."""
+    if torch.finfo(x.dtype).bits < 32:
+        raise ValueError(
+            f"{name} needs matrices and distances, which torch can't work out in "
+            f"{str(x.dtype).removeprefix('torch.')}; pass x0 and bounds in float32 or float64, or take a "
+            "method without, such as 'adam' or 'genetic'"
+        )

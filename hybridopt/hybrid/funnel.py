@@ -21,7 +21,7 @@ from hybridopt.core import Evaluation, Query, Traits, project
 from hybridopt.hybrid.searches import SearchingState, begin, begin_again, query, told
 from hybridopt.hybrid.trend import fit, needed, sample
 from hybridopt.rng import child_seed, generator
-from hybridopt.start import fill
+from hybridopt.start import fill, refuse_coarse
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Funnel:
         return Traits(order=1, stochastic=True, scope="global")
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> FunnelState:
+        refuse_coarse("Funnel", x)
         searches = begin(x[: self.population_size], lower, upper, child_seed(seed, "search", 0))
         found = searches.search
         return FunnelState(found.x, found.value, lower, upper, seed, 0, searches=searches, rounds=0)

@@ -27,7 +27,7 @@ from hybridopt.check import check_flag, check_positive, check_whole
 from hybridopt.core import Evaluation, Query, Traits
 from hybridopt.hybrid.searches import Searches, SearchingState, begin, begin_again, query, told
 from hybridopt.rng import child_seed
-from hybridopt.start import fill
+from hybridopt.start import fill, refuse_coarse
 
 MOST = 500  # points that are remembered: the best ones
 CLOSE = 0.25  # of the critical distance: no search starts so near to a minimum
@@ -137,6 +137,7 @@ class MultiStart:
         return Traits(order=1, stochastic=True, scope="global")
 
     def init(self, x: Tensor, lower: Tensor, upper: Tensor, *, seed: int) -> MultiStartState:
+        refuse_coarse("MultiStart", x)
         starts = fill(x, self.population_size, lower, upper, child_seed(seed, "starts"))
         searches = begin(starts, lower, upper, child_seed(seed, "search", 0))
         none = x.new_empty(0)

@@ -94,7 +94,9 @@ def _finite(products: Tensor) -> Tensor:
 
 def _dense(product: Product, like: Tensor) -> Ends:
     matrix = _finite(product(torch.eye(len(like), dtype=like.dtype, device=like.device)))
-    values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
+    precise = torch.promote_types(like.dtype, torch.float32)  # torch has no eigenvalues of coarser ones
+    values, vectors = torch.linalg.eigh(((matrix + matrix.T) / 2).to(precise))
+    values, vectors = values.to(like.dtype), vectors.to(like.dtype)
     return Ends(float(values[0]), float(values[-1]), vectors[:, 0], values, vectors.T, True)
 
 

@@ -112,6 +112,13 @@ class Hybrid(Optimizer):
         """Make an object of the class that inherits from `base` too."""
         if not isinstance(base, type) or options:
             raise _no_class(base, *options)
+        made_of = getattr(cls, "_base", base)
+        if base not in (made_of, torch.optim.AdamW):
+            hybrid = cls._hybrid.__name__  # type: ignore[attr-defined]
+            raise TypeError(
+                f"{cls.__name__} has the base {made_of.__name__}, got base={base.__name__}; "
+                f"call {hybrid}(params, base={base.__name__})"
+            )
         made: Self = object.__new__(cls if hasattr(cls, "_base") else _combine((cls, base)))
         return made
 

@@ -115,7 +115,10 @@ def first_of(param: Tensor) -> First:
     if param.is_meta or param.layout != torch.strided:
         return 0.0, 0.0
     entries = param.detach().float()
-    return float(entries.mean()), float(entries.std(correction=0))
+    try:
+        return float(entries.mean()), float(entries.std(correction=0))
+    except RuntimeError:  # fake tensors, by which memory is estimated, have no values
+        return 0.0, 0.0
 
 
 def _fresh(parent: Tensor, first: First, drawn: bool, g: torch.Generator) -> Tensor:

@@ -58,7 +58,7 @@ class ByObjective:
     def value(self) -> object:
         """Loss alone; not under no_grad, which distributed wrappers remember and some objectives forbid."""
         self.cost += 1
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             return self.objective()
 
     def gradients(self, optimizer: Any) -> object:
@@ -66,7 +66,7 @@ class ByObjective:
         params = params_of(optimizer)
         for param in params:
             param.grad = None
-        with torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad():
             loss = self.objective()
             if all(param.grad is None for param in params) and isinstance(loss, Tensor):
                 loss.backward()  # type: ignore[no-untyped-call]

@@ -296,6 +296,9 @@ def test_fixed_variable_stays():
     assert result.x[0] == 0.25
 
 
+COARSE = torch.zeros(2, dtype=torch.bfloat16)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -320,6 +323,9 @@ def test_fixed_variable_stays():
         ({"x0": [0.0], "bounds": 5}, "bounds must be pairs"),
         ({"x0": [1j]}, "x0 must be real"),
         ({"x0": torch.zeros(2, dtype=torch.half)}, "float16 is too coarse"),
+        ({"x0": COARSE, "bounds": (-1, 1)}, "can't work out in bfloat16; pass x0 and bounds in float32"),
+        ({"x0": COARSE, "method": "cmaes"}, "can't work out in bfloat16"),
+        ({"x0": COARSE, "method": "funnel"}, "can't work out in bfloat16"),
         ({"bounds": (0, 1), "x0": [0.5], "method": "genetic", "tol": 1e-3}, "the method takes no gradients"),
         ({"x0": [0.0], "max_time": 0}, "max_time must be a positive"),
         ({"x0": [0.0], "tol": -1.0}, "tol must be"),
@@ -331,6 +337,13 @@ def test_fixed_variable_stays():
 def test_bad_values_are_errors_that_say_what_was_expected(arguments, message):
     with pytest.raises(ValueError, match=message):
         minimize(parabola, **arguments)
+
+
+@pytest.mark.parametrize("method", ["bfgs", "rprop", "basin_hopping", "memetic", "shade"])
+def test_bfloat16_is_searched_in_as_finely_as_it_allows(method):
+    result = minimize(parabola, COARSE, method=method, bounds=(-2, 5), max_evals=2000, seed=0)
+    assert result.x.dtype == torch.bfloat16
+    assert result.fun < 0.1
 
 
 @pytest.mark.parametrize(

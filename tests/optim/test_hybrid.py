@@ -23,6 +23,7 @@ from hybrid_tasks import (
     until_due,
 )
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hybridopt.conditions import Stalled
@@ -103,6 +104,38 @@ def test_it_is_an_instance_of_its_base_and_of_hybrid():
     assert isinstance(optimizer, Hybrid)
     assert type(optimizer) is type(Hybrid(nn.Linear(2, 1).parameters(), base=torch.optim.RAdam))
     assert "lr: 0.1" in repr(optimizer)
+
+
+def test_its_class_makes_more_of_the_same_base_alone():
+    params = [nn.Parameter(torch.ones(2))]
+    kind = type(Hybrid(params, base=torch.optim.SGD, lr=0.1))
+    assert type(kind(params, lr=0.2)) is kind
+    with pytest.raises(TypeError, match=r"base SGD, got base=Adam; call Hybrid\(params, base=Adam\)"):
+        kind(params, base=torch.optim.Adam)
+
+
+def test_an_objective_is_asked_within_inference_mode_too():
+    model = nn.Linear(3, 1)
+
+    def loss():
+        return model(torch.ones(1, 3)).square().sum()
+
+    optimizer = Hybrid(model.parameters(), base=torch.optim.SGD, lr=0.1, escape=EAGER, objective=loss)
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss().backward()
+        with torch.inference_mode():
+            optimizer.step()
+    assert optimizer.history
+
+
+def test_it_steps_on_fake_tensors_by_which_memory_is_estimated():
+    with FakeTensorMode():
+        model = nn.Linear(3, 1)
+        optimizer = Hybrid(model.parameters(), base=torch.optim.Adam, lr=0.1)
+        model(torch.ones(1, 3)).sum().backward()
+        optimizer.step()
+        assert len(optimizer.state) == 2
 
 
 def test_hooks_fire_once_a_step_also_when_the_base_was_used_before():

@@ -24,7 +24,7 @@ from hybridopt.evolution.cmaes.constants import Constants, constants, default_po
 from hybridopt.evolution.cmaes.coordinates import Coordinates, Fold, coordinates, to_point, to_unit
 from hybridopt.evolution.cmaes.covariance import KINDS, Covariance
 from hybridopt.rng import generator
-from hybridopt.start import fill
+from hybridopt.start import fill, refuse_coarse
 
 Distribution = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """Mean, sigma, covariance, path_sigma, path_c, as in `CMAESState`."""
@@ -170,12 +170,14 @@ class CMAES:
         Raises
         ------
         ValueError
-            If a shape is wrong.
+            If a shape is wrong, or a full covariance in bfloat16.
         """
         if mean.shape[0] != self.runs:
             raise ValueError(
                 f"mean must have shape (runs, dim) with runs = {self.runs}, got {tuple(mean.shape)}"
             )
+        if self.covariance == "full":
+            refuse_coarse('CMAES(covariance="full")', mean)
         mean = project(mean, lower, upper)
         where = coordinates(mean[0], lower, upper, self._scale(mean))
         matrix, size = self._distribution(mean, where, covariance, sigma)
