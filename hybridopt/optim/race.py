@@ -143,6 +143,8 @@ class Standing:
         """Standard errors that mean as much as `z` would, one child alone and the error known exactly."""
         from scipy.special import ndtr, stdtrit
 
+        if not z:
+            return 0.0
         return float(-stdtrit(self.freedom, ndtr(-z) / self.rivals))
 
     @property
