@@ -137,15 +137,15 @@ class Standing:
         """Whether its gain is more than margin and noise."""
         if math.isinf(self.gain):
             return self.gain > 0
-        return self.gain > max(margin * self.level, self._sure(z) * self.error)
+        certain = self._errors(z) * self.error if z and self.error else 0.0
+        return self.gain > max(margin * self.level, certain)
 
-    def _sure(self, z: float) -> float:
+    def _errors(self, z: float) -> float:
         """Standard errors that mean as much as `z` would, one child alone and the error known exactly."""
         from scipy.special import ndtr, stdtrit
 
-        if not z:
-            return 0.0
-        return float(-stdtrit(self.freedom, ndtr(-z) / self.rivals))
+        chance = ndtr(-z) / self.rivals
+        return float(-stdtrit(self.freedom, chance)) if chance else math.inf
 
     @property
     def hope(self) -> float:

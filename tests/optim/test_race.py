@@ -71,6 +71,17 @@ def test_noise_alone_neither_wins_nor_tells_of_other_minima(calls, children):
     assert settled <= 4 * children
 
 
+@pytest.mark.parametrize(("z", "wins"), [(0.0, True), (3.0, False), (40.0, False), (1e300, False)])
+def test_with_too_few_pairs_only_who_asks_for_no_certainty_has_a_winner(z, wins):
+    run = race(child([0.1] * 3), calls=3, length=3)
+    assert (winner(run, rank(run), Escape(z=z)) is not None) == wins
+
+
+def test_without_noise_any_certainty_is_reached():
+    run = race(child([0.1] * 32), child([0.5] * 32), length=32)
+    assert winner(run, rank(run), Escape(z=1e300)) is not None
+
+
 def test_a_win_before_the_end_takes_ten_times_the_margin():
     clear, narrow = child([0.8] * 32), child([0.95] * 32)
     assert winner(race(narrow, length=64), rank(race(narrow)), Escape()) is None
