@@ -254,7 +254,7 @@ def test_ctrl_c_in_a_terminal_ends_all_processes_quietly_with_code_130(config, t
     )
     wait_for(tmp_path / "begun-0", tmp_path / "begun-1")
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process of the group
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)  # the machine may be busy
     assert process.returncode == 130
     assert err == ""
     assert "0 of 2 runs have ended" in out
