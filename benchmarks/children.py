@@ -140,7 +140,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.tasks:
-        report(TASKS[name], asked.seeds, asked.marks)
+        report(TASKS[name], asked.seeds, sorted(asked.marks))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Escape:
         How much better than its parent a child must be, as a share of the parent's `|loss|`, and `z`:
     z : float
         by how many standard errors of the paired differences over the last calls. More are asked for where
-        few differences are known or many children were tried, so that it means as much as for a single one.
+        few differences are known or many children were tried, so that it means as much as for a single one
+        if they are independent of one another.
     share : float
         Closures that escapes without success may cost, the first apart, as a share of the steps taken by
         then; `math.inf` for no limit.

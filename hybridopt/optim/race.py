@@ -144,8 +144,8 @@ class Standing:
         """Standard errors that mean as much as `z` would, one child alone and the error known exactly."""
         from scipy.special import ndtr, stdtrit
 
-        chance = ndtr(-z) / self.rivals
-        return float(-stdtrit(self.freedom, chance)) if chance else math.inf
+        # +inf, of that sign, where the chance is too small for a double
+        return abs(float(stdtrit(self.freedom, ndtr(-z) / self.rivals)))
 
     @property
     def hope(self) -> float:

@@ -114,8 +114,11 @@ def first_of(param: Tensor) -> First:
         return 0.0, 0.0
     if param.is_meta or param.layout != torch.strided:
         return 0.0, 0.0
-    entries = param.detach().float()
+    entries = param.detach()
     try:
+        if bool((entries == entries.flatten()[0]).all()):  # rounding would give it a deviation
+            return float(entries.flatten()[0]), 0.0
+        entries = entries.float()
         return float(entries.mean()), float(entries.std(correction=0))
     except RuntimeError:  # fake tensors, by which memory is estimated, have no values
         return 0.0, 0.0

@@ -77,6 +77,14 @@ def test_with_too_few_pairs_only_who_asks_for_no_certainty_has_a_winner(z, wins)
     assert (winner(run, rank(run), Escape(z=z)) is not None) == wins
 
 
+@pytest.mark.parametrize("z", [20.0, 31.5, 33.0, 35.0, 37.0, 39.0])
+@pytest.mark.parametrize("calls", [16, 32, 64])
+def test_the_more_certainty_is_asked_for_the_less_noise_wins(z, calls):
+    noisy = child([0.5 + 0.3 * (-1) ** call for call in range(calls)])
+    run = race(noisy, noisy, calls=calls, length=calls)
+    assert winner(run, rank(run), Escape(z=z)) is None
+
+
 def test_without_noise_any_certainty_is_reached():
     run = race(child([0.1] * 32), child([0.5] * 32), length=32)
     assert winner(run, rank(run), Escape(z=1e300)) is not None

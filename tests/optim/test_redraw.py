@@ -94,3 +94,5 @@ def test_where_no_first_weight_was_drawn_fresh_ones_are_by_their_size():
     assert vector.mean().item() == pytest.approx(4.0, abs=0.4)
     assert vector.std().item() == pytest.approx(4.0, rel=0.1)
     assert zeros.abs().max() < 0.5
+    for entry in (0.1, 0.3, 1 / 3):
+        assert first_of(torch.full((10,), entry))[1] == 0
