@@ -305,9 +305,14 @@ _SHORTEST = 8
 _LONG = 32  # thirds of shorter windows are too few to extrapolate from
 
 
+def noise(values: Sequence[float]) -> float:
+    """Standard deviation of two values or more by differences of neighbours, as `Plateau` estimates it."""
+    return math.dist(values[1:], values[:-1]) / math.sqrt(2 * (len(values) - 1))
+
+
 def _error(values: Sequence[float], count: int) -> float:
     """Standard error of the difference of two means of so many values each."""
-    return math.dist(values[1:], values[:-1]) / math.sqrt((len(values) - 1) * count)
+    return noise(values) * math.sqrt(2 / count)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ a higher loss tell that there are other minima.
 References
 ----------
 K. Jamieson and A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization", 2016.
-J. von Neumann, R. H. Kent, H. R. Bellinson and B. I. Hart, "The mean square successive difference", 1941.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from hybridopt.conditions import noise
 from hybridopt.optim.escape import Escape, halved
 from hybridopt.optim.stage import Child
 
@@ -107,8 +107,6 @@ class Standing:
         few pairs.
     freedom : float
         Degrees of freedom of that.
-    rivals : int
-        Children it is one of: the more there are, the luckier the best one is.
     level : float
         Mean absolute loss of the parent.
     limit : float
@@ -126,26 +124,25 @@ class Standing:
     gain: float = -math.inf
     error: float = math.inf
     freedom: float = 1.0
-    rivals: int = 1
     level: float = math.inf
     limit: float = -math.inf
     fell: bool = False
     near: bool = False
     plain: bool = False
 
-    def better(self, margin: float, z: float) -> bool:
-        """Whether its gain is more than margin and noise."""
+    def better(self, margin: float, z: float, rivals: int) -> bool:
+        """Whether its gain is more than margin and noise, also that of the luckiest of so many rivals."""
         if math.isinf(self.gain):
             return self.gain > 0
-        certain = self._errors(z) * self.error if z and self.error else 0.0
+        certain = self._errors(z, rivals) * self.error if z and self.error else 0.0
         return self.gain > max(margin * self.level, certain)
 
-    def _errors(self, z: float) -> float:
+    def _errors(self, z: float, rivals: int) -> float:
         """Standard errors that mean as much as `z` would, one child alone and the error known exactly."""
         from scipy.special import ndtr, stdtrit
 
         # +inf, of that sign, where the chance is too small for a double
-        return abs(float(stdtrit(self.freedom, ndtr(-z) / self.rivals)))
+        return abs(float(stdtrit(self.freedom, ndtr(-z) / rivals)))
 
     @property
     def hope(self) -> float:
@@ -190,7 +187,8 @@ def winner(race: Race, ranking: Sequence[Standing], options: Escape) -> Standing
     best = max(ranking, key=lambda standing: standing.gain)
     # a leap on the way that the parent goes anyway must be worth it
     patient = race.over and best.child.kind != LEAP
-    return best if best.better(options.margin * (1.0 if patient else EARLY), options.z) else None
+    margin = options.margin * (1.0 if patient else EARLY)
+    return best if best.better(margin, options.z, len(ranking)) else None
 
 
 def after_rung(race: Race, ranking: Sequence[Standing]) -> Race | None:
@@ -229,13 +227,11 @@ def _standing(race: Race, child: Child, distance: float) -> Standing:
     now, *before = map(statistics.fmean, windows)
     late = gains[-max(size, count // 2) :]
     pairs = len(late) - 1
-    spread = math.dist(late[1:], late[:-1]) / math.sqrt(2 * pairs)
     return Standing(
         child,
         gain=now,
-        error=spread / math.sqrt(size),
+        error=noise(late) / math.sqrt(size),
         freedom=2 * pairs**2 / (3 * pairs - 1),
-        rivals=len(race.children),
         level=level,
         limit=_limit(now, *before),
         fell=now > NEARER * statistics.fmean(gains[:LEAST]),

@@ -116,8 +116,9 @@ def first_of(param: Tensor) -> First:
         return 0.0, 0.0
     entries = param.detach()
     try:
-        if bool((entries == entries.flatten()[0]).all()):  # rounding would give it a deviation
-            return float(entries.flatten()[0]), 0.0
+        low, high = torch.aminmax(entries)
+        if low == high:  # rounding would give it a deviation
+            return float(low), 0.0
         entries = entries.float()
         return float(entries.mean()), float(entries.std(correction=0))
     except RuntimeError:  # fake tensors, by which memory is estimated, have no values
