@@ -18,20 +18,21 @@ import numpy as np
 from results import bench, escapes, interval
 from rivals import RIVALS, best_of_grid
 from scipy import stats
-from stuck_tasks import TASKS
+from stuck_tasks import TASKS, VARIATIONS
 from torch_tasks import Row
 
+ALL = TASKS | VARIATIONS
 Stratum = tuple[np.ndarray, np.ndarray]  # finals of `Hybrid` and of the rival in one task
 
 
 def report(rows: list[Row]) -> None:
     """Print a table for each task, and the tests of each family."""
-    by_task = {name: _by_method([row for row in rows if row["task"] == name], name) for name in TASKS}
+    by_task = {name: _by_method([row for row in rows if row["task"] == name], name) for name in ALL}
     for name, methods in by_task.items():
         for method, found in methods.items():
             print(_line(name, method, found))
-    families = {task.family or name: [] for name, task in TASKS.items()}
-    for name, task in TASKS.items():
+    families = {task.family or name: [] for name, task in ALL.items()}
+    for name, task in ALL.items():
         families[task.family or name].append(name)
     for family, members in families.items():
         for line in _tests([name for name in members if by_task[name]], by_task):
@@ -43,13 +44,13 @@ def _by_method(rows: list[Row], task: str) -> dict[str, list[Row]]:
         name: [row for row in rows if row["method"] == name] for name in {r["method"]: 0 for r in rows}
     }
     if "grid_best" in methods:
-        methods["grid_best"] = best_of_grid(methods["grid_best"], TASKS[task].threshold)
+        methods["grid_best"] = best_of_grid(methods["grid_best"], ALL[task].threshold)
     return methods
 
 
 def _line(name: str, method: str, rows: list[Row]) -> str:
     finals = _finals(rows)
-    won = finals <= TASKS[name].threshold
+    won = finals <= ALL[name].threshold
     low, high = interval(won, np.mean)
     best, worst = interval(finals, np.median)
     seconds = np.median([row["seconds"] for row in rows])
@@ -73,7 +74,7 @@ def _tests(names: Sequence[str], by_task: dict[str, dict[str, list[Row]]]) -> li
             for rival in rivals
         }
         wins = {
-            rival: [_success(pair, TASKS[name].threshold) for name, pair in zip(names, pairs, strict=True)]
+            rival: [_success(pair, ALL[name].threshold) for name, pair in zip(names, pairs, strict=True)]
             for rival, pairs in strata.items()
         }
         by_success = holm([exact_test(wins[rival]) for rival in rivals])
@@ -126,4 +127,4 @@ def _finals(rows: Sequence[Row]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    bench(__doc__, TASKS, RIVALS, report)
+    bench(__doc__, ALL, RIVALS, report)

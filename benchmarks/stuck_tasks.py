@@ -11,7 +11,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,12 +111,13 @@ def factors(seed: int, start: int) -> Trainee:
     return full_batch(model, lambda: (model() - target).square().sum() / target.square().sum())
 
 
-def phase(seed: int, start: int) -> Trainee:
-    """A vector of length 1 in 30 dimensions by 90 squared inner products with normal vectors."""
+def phase(unknowns: int, measurements: int, seed: int, start: int) -> Trainee:
+    """A vector of length 1 by squared inner products with normal vectors."""
     g = generator(seed, "measurements")
-    vectors, truth = torch.randn(90, 30, generator=g), normalize(torch.randn(30, generator=g), dim=0)
+    vectors = torch.randn(measurements, unknowns, generator=g)
+    truth = normalize(torch.randn(unknowns, generator=g), dim=0)
     seen = (vectors @ truth).square()
-    model = Point(normalize(torch.randn(30, generator=generator(seed, "point", start)), dim=0))
+    model = Point(normalize(torch.randn(unknowns, generator=generator(seed, "point", start)), dim=0))
     return full_batch(model, lambda: ((vectors @ model.point).square() - seen).square().mean() / 4)
 
 
@@ -137,8 +140,8 @@ def adding(seed: int, start: int) -> Trainee:
 
 
 MOMENTUM = {"momentum": 0.9}
-SGD = torch.optim.SGD
-TASKS = {
+ADAM, SGD = torch.optim.Adam, torch.optim.SGD
+TASKS = {  # what the defaults of `Escape` were chosen on
     task.name: task
     for task in (
         # Stuck runs end at 2 ln 2 / 2^bits or above: two inputs aren't told apart: 0.087, 0.022, 0.0054.
@@ -154,8 +157,35 @@ TASKS = {
         # As above: 1,200 to 1,600, from there some 1,500, and 500 with noise.
         Training("factors", factors, 1000, SGD, 0.003, MOMENTUM, threshold=0.01, noise=0.01),
         # A stuck run ends above 0.03; others are through after 300 steps.
-        Training("phase", phase, 1000, SGD, 0.03, MOMENTUM, threshold=1e-3, noise=0.01),
+        Training("phase", partial(phase, 30, 90), 1000, SGD, 0.03, MOMENTUM, threshold=1e-3, noise=0.01),
         # A plateau at the variance, 0.16, which most leave after 500 to 1,500 steps; half of it is success.
         Training("adding", adding, 1000, lr=0.003, threshold=0.08, noise=1e-6, patience=0.5),
+    )
+}
+
+
+def _other(name: str, of: str, **changes: Any) -> Training:
+    family = f"other {TASKS[of].family or of}"
+    return replace(TASKS[of], name=name, family=family, **changes)
+
+
+# Other sizes, rates and optimizers, on which nothing was chosen.
+VARIATIONS = {
+    task.name: task
+    for task in (
+        _other("parity4-4", "parity4", make=partial(parity, 4, 4)),
+        _other("parity5-6", "parity4", make=partial(parity, 5, 6), threshold=0.03),
+        _other("parity6-8", "parity6", make=partial(parity, 6, 8), budget=3000),
+        _other("parity7-12", "parity8", make=partial(parity, 7, 12), threshold=0.008),
+        _other("parity8-12", "parity8", make=partial(parity, 8, 12)),
+        _other("xor-slow", "xor", budget=2500, lr=0.003),
+        _other("xor-fast", "xor", budget=600, lr=0.03),
+        _other("xor-sgd", "xor", budget=1500, base=SGD, lr=0.1, options=MOMENTUM),
+        _other("phase20", "phase", make=partial(phase, 20, 50)),
+        _other("phase40", "phase", make=partial(phase, 40, 100), budget=1500),
+        _other("phase60", "phase", make=partial(phase, 60, 150), budget=2000),
+        _other(
+            "phase-adam", "phase", make=partial(phase, 30, 75), budget=1500, base=ADAM, lr=0.01, options={}
+        ),
     )
 }

@@ -14,6 +14,7 @@ G. Sokar et al., "The dormant neuron phenomenon in deep reinforcement learning",
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ from hybridopt.optim.mutation import scale
 from hybridopt.rng import generator
 
 DORMANT = 1e-6  # of the mean second moment: below, units are dead alike
+CHANCE = 5e-4  # of a mean that large, of that sign, in a draw around zero
 
 First = tuple[float, float]
 
@@ -131,10 +133,20 @@ def _fresh(parent: Tensor, first: First, drawn: bool, g: torch.Generator) -> Ten
     Where none of the model was drawn (a single number, a vector of ones), and for zeros, by their size.
     """
     normal = torch.randn(parent.shape, generator=g, dtype=parent.dtype, device=parent.device)
-    mean, deviation = first
+    mean, deviation = _sure(first, parent.numel())
     if not deviation and not (drawn and mean):
         return mean + scale(torch.full_like(parent, mean)) * normal
     return mean + deviation * normal
+
+
+def _sure(first: First, count: int) -> First:
+    """The same without a mean that so many entries may have by chance: it would hand on a bad first draw."""
+    from scipy.special import stdtrit
+
+    mean, deviation = first
+    if not deviation or abs(mean) * math.sqrt(count - 1) > deviation * stdtrit(count - 1, 1 - CHANCE):
+        return first
+    return 0.0, math.hypot(mean, deviation)
 
 
 def _chosen(

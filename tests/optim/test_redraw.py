@@ -87,6 +87,16 @@ def test_a_fresh_child_is_drawn_as_the_first_weights_were():
     assert bias.std() < 0.2
 
 
+def test_a_mean_that_few_entries_have_by_chance_is_not_handed_on():
+    unlucky, sure = torch.tensor([-0.3, -0.1, -0.5]), torch.tensor([1.02, 0.98, 1.01, 0.99, 1.0, 1.0])
+    seeds = range(500)
+    drawn = [redrawn([unlucky, sure], 1.0, [None] * 2, [first_of(unlucky), first_of(sure)], s) for s in seeds]
+    entries = torch.stack([child[0] for child in drawn])
+    assert entries.mean().abs() < 0.03
+    assert entries.std().item() == pytest.approx(unlucky.square().mean().sqrt().item(), rel=0.1)
+    assert torch.stack([child[1] for child in drawn]).mean().item() == pytest.approx(1.0, abs=0.01)
+
+
 def test_where_no_first_weight_was_drawn_fresh_ones_are_by_their_size():
     weights = [torch.tensor(1.0), torch.full((1000,), 4.0), torch.zeros(4)]
     number, vector, zeros = redrawn(weights, 1.0, [None] * 3, [first_of(weight) for weight in weights], 0)
