@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from stuck_tasks import TASKS
+from stuck_tasks import ALL
 from torch import Tensor
 from torch_tasks import Trainee, Training, spend
 
@@ -134,13 +134,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tasks", nargs="+", default=names, choices=list(TASKS), metavar="TASK")
+    parser.add_argument("--tasks", nargs="+", default=names, choices=list(ALL), metavar="TASK")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--marks", nargs="+", type=int, default=MARKS, metavar="STEPS")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     for name in asked.tasks:
-        report(TASKS[name], asked.seeds, sorted(asked.marks))
+        report(ALL[name], asked.seeds, sorted(asked.marks))
 
 
 if __name__ == "__main__":

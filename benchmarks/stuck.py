@@ -18,10 +18,9 @@ import numpy as np
 from results import bench, escapes, interval
 from rivals import RIVALS, best_of_grid
 from scipy import stats
-from stuck_tasks import TASKS, VARIATIONS
+from stuck_tasks import ALL
 from torch_tasks import Row
 
-ALL = TASKS | VARIATIONS
 Stratum = tuple[np.ndarray, np.ndarray]  # finals of `Hybrid` and of the rival in one task
 
 

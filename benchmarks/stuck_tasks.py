@@ -189,3 +189,4 @@ VARIATIONS = {
         ),
     )
 }
+ALL = TASKS | VARIATIONS

@@ -52,7 +52,7 @@ def test_holm_multiplies_by_the_tests_that_are_left():
 
 @pytest.mark.parametrize("module", ["stuck_tasks", "easy_tasks"])
 def test_trainee_is_a_function_of_seed_and_step(module):
-    tasks = __import__(module).TASKS | getattr(__import__(module), "VARIATIONS", {})
+    tasks = getattr(__import__(module), "ALL", None) or __import__(module).TASKS
     for name, task in tasks.items():
         if name == "convolution":
             pytest.importorskip("mlxtend")

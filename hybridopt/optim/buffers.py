@@ -10,7 +10,7 @@ import contextlib
 import gc
 import logging
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 _SYNCS = "require_forward_param_sync"  # DistributedDataParallel: the next forward broadcasts buffers
 _REDUCES = "require_backward_grad_sync"  # and expects a backward pass, whose gradients it reduces
+Values = dict[int, Tensor | None]  # by the indices of places
 Place = tuple[dict[str, Tensor | None], str]  # a table, and a name in it
 logger = logging.getLogger(__name__)
 
@@ -84,9 +85,14 @@ class Buffers:
     def __len__(self) -> int:
         return len(self._places or ())
 
-    def copies(self, device: Any = None) -> tuple[Tensor | None, ...]:
-        """Copies of what stands there now, on a device of choice."""
-        return tuple(_copy(place[name], device) for place, name in self._places or ())
+    def changed(self, saved: Saved, own: Collection[int], device: Any = None) -> Values:
+        """Copies, on a device of choice, of what stands at the places in `own`, or is no longer as saved."""
+        found = enumerate(zip(self._places or (), saved.buffers, strict=True))
+        return {
+            index: _copy(place[name], device)
+            for index, ((place, name), (_, copy)) in found
+            if index in own or not _same(place[name], copy)
+        }
 
     def save(self) -> Saved:
         """Everything that `restore` needs."""
@@ -117,9 +123,11 @@ class Buffers:
             for wrapper, reduces in zip(self._wrappers, before, strict=True):
                 vars(wrapper)[_REDUCES] = reduces
 
-    def write(self, values: Sequence[Tensor | None]) -> None:
+    def write(self, values: Values) -> None:
         """Put copies there, into the same objects where they fit."""
-        for (place, name), value in zip(self._places or (), values, strict=True):
+        places = self._places or ()
+        for index, value in values.items():
+            place, name = places[index]
             there = place[name]
             if there is not None and value is not None and there.shape == value.shape:
                 _write(there, value)
@@ -205,10 +213,16 @@ def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
     return None if buffer is None else buffer.detach().to(device=device, copy=True)
 
 
-def _write(buffer: Tensor, value: Tensor) -> None:
-    # a constant may be expanded, or wait in somebody's graph, and then must not be written to
+def _same(buffer: Tensor | None, copy: Tensor | None) -> bool:
+    """Whether a buffer's contents are those of a copy, for sure."""
+    if buffer is None or copy is None:
+        return buffer is copy
     comparable = buffer.layout == torch.strided and not buffer.is_meta
-    if comparable and buffer.shape == value.shape and torch.equal(buffer, value.to(buffer)):
+    return comparable and buffer.shape == copy.shape and torch.equal(buffer, copy.to(buffer))
+
+
+def _write(buffer: Tensor, value: Tensor) -> None:
+    if _same(buffer, value):  # a constant may be expanded, and then must not be written to
         return
     with torch.no_grad():
         if buffer.shape != value.shape:  # resized in place

@@ -66,6 +66,7 @@ class Escaper:
         self._waited = 0  # steps by the objective since then
         self._agreed = False  # all processes on one seed
         self._said = False
+        self._left: list[float] | None = None  # norms of the weights after the last call of a race
 
     def check(self, optimizer: Optimizer) -> None:
         """Refuse parameters that can't be escaped with; called whenever groups were added or loaded.
@@ -167,9 +168,9 @@ class Escaper:
             If it can't be.
         """
         _direction(saved.get("param_groups", ()))
-        plain = saved.get(SAVED_AS)
-        if plain is None:
+        if SAVED_AS not in saved:
             return None
+        plain = saved[SAVED_AS]
         try:
             memory = decode(plain)
         except Exception as error:
@@ -187,13 +188,13 @@ class Escaper:
         memory = fresh if saved is None else saved
         if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
-        self._agreed = False
+        self._agreed, self._left = False, None
         self._losses, self._waited = list(memory.pending), memory.waited
         self.memory = replace(memory, pending=(), waited=0)
 
     def __getstate__(self) -> dict[str, Any]:
         # an objective speaks of the model that a copy has left, and few can be pickled
-        return {**vars(self), "objective": None}
+        return {**vars(self), "objective": None, "_left": None}
 
     def _look(self, optimizer: Any, means: list[float], steps: int) -> None:
         """Ask the condition whether the next step is to begin a race, by mean losses of so many steps."""
@@ -227,7 +228,7 @@ class Escaper:
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, sign)
         referee = Referee(heat, self._every)
         try:
-            memory = referee.opened(memory)
+            memory = referee.opened(memory, self._left)
             race, answer = heat.run(memory.race or Race(memory.steps, 0, (), ()))
             if memory.race is not None:
                 memory = referee.judged(memory, race)
@@ -235,6 +236,7 @@ class Escaper:
             heat.stage.restore()
             raise
         self.memory = memory
+        self._left = None if memory.race is None else heat.stage.norms()
         return answer
 
 

@@ -66,10 +66,10 @@ class Heat:
         """Whether the parameters, their precision, groups and the buffers are still those that raced."""
         kinds = [(param.shape, param.dtype) for param in self.stage.params]
         groups = len(self.optimizer.param_groups)
-        return race.places == self.places and all(
+        alike = race.places == self.places and race.buffers == len(self.buffers)
+        return alike and all(
             [(weight.shape, weight.dtype) for weight in child.weights] == kinds
             and len(child.inner.groups) in (0, groups)
-            and len(child.buffers) == len(self.buffers)
             for child in race.children
         )
 
@@ -112,7 +112,13 @@ class Heat:
         """Let all step once; the race after it, and what the parent's step returned."""
         moved = [self._play(child) for child in race.children]
         answer, loss = self.together(lambda: self.source.parent_step(self.optimizer, self.stage))
-        return ran(race, moved, loss_number(loss, self.sign), self.source.cost), answer
+        own = [loss_number(loss, self.sign), *(child.losses[-1] for child in moved)]
+        parent, *losses = self.ranks.means(own, self.optimizer)
+        moved = [
+            replace(child, losses=(*child.losses[:-1], loss))
+            for child, loss in zip(moved, losses, strict=True)
+        ]
+        return ran(race, moved, parent, self.source.cost), answer
 
     def leap(self, origin: Sequence[Tensor]) -> tuple[Child, ...]:
         """A child far ahead on its parent's way, with the parent's base state; none if that stands still."""

@@ -74,9 +74,12 @@ class Hybrid(Optimizer):
     -----
     The closure must be a function of weights, buffers and the global generators: one that fetches its own
     next minibatch would lose some to the children. Where gradients are accumulated over several backward
-    passes children see the closure's own part alone. If it raises, everything is as before the step;
-    but what weights can cause (ArithmeticError, AssertionError, RuntimeError, ValueError) costs a child the
-    race alone.
+    passes children see the closure's own part alone. If it raises, everything is as before the step (outside
+    of escapes as the base leaves it, which matters for LBFGS); but what weights can cause (ArithmeticError,
+    AssertionError, RuntimeError, ValueError) costs a child the race alone.
+
+    Buffers and frozen weights that the loop writes to between steps, and the closure doesn't, are the same
+    for all children. Weights that it sets between steps end an escape.
 
     Other models that the closure runs, such as a discriminator or a frozen network of many more weights than
     are trained, are not looked for: name in `buffers` what running them changes. Gradients that it gives them
@@ -153,11 +156,12 @@ class Hybrid(Optimizer):
 
     @objective.setter
     def objective(self, objective: Closure | None) -> None:
-        if self._escape is None:
+        if self._escape is not None:
+            self._escape.objective = _callable(objective)
+        elif objective is not None:
             raise ValueError(
                 "with escape=None there is no use for an objective; make Hybrid with escape=Escape()"
             )
-        self._escape.objective = _callable(objective)
 
     @property
     def process_group(self) -> Any:
@@ -166,9 +170,10 @@ class Hybrid(Optimizer):
 
     @process_group.setter
     def process_group(self, group: Any) -> None:
-        if self._escape is None:
+        if self._escape is not None:
+            self._escape.ranks = Ranks(group)
+        elif group is not None:
             raise ValueError("escape=None has no use for a process group; make Hybrid with escape=Escape()")
-        self._escape.ranks = Ranks(group)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step of the base; during an escape the children take theirs before it.
@@ -225,17 +230,25 @@ class Hybrid(Optimizer):
             super().load_state_dict(state_dict)
             return
         seen: list[Memory | None] = []
+        loaded: list[bool] = []
 
         def take(optimizer: Optimizer, state: dict[str, Any]) -> None:
             seen.append(escape.loadable(state))  # if it is refused, nothing was loaded yet
 
-        hook = self.register_load_state_dict_pre_hook(take)  # after those of the user
+        def load(optimizer: Optimizer) -> None:
+            escape.check(self)
+            escape.load(seen[0] if seen else escape.loadable(state_dict))
+            loaded.append(True)
+
+        before = self.register_load_state_dict_pre_hook(take)  # after those of the user
+        after = self.register_load_state_dict_post_hook(load, prepend=True)  # before those
         try:
             super().load_state_dict(state_dict)
         finally:
-            hook.remove()
-        escape.check(self)
-        escape.load(seen[0] if seen else escape.loadable(state_dict))
+            before.remove()
+            after.remove()
+        if not loaded:  # a base with a load_state_dict of its own, which knows no hooks
+            load(self)
 
     def __getstate__(self) -> dict[str, Any]:
         # torch keeps defaults, state and param_groups alone, which also loses what LBFGS needs. Hooks, and

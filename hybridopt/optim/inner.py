@@ -84,6 +84,7 @@ class Inside:
         self._attributes = _attributes(optimizer)
         self._scaling = {name: vars(optimizer)[name] for name in _SCALING if name in vars(optimizer)}
         self._shown = (self._groups, self._attributes)
+        self._kept: Inner | None = None
 
     def copy(self) -> Inner:
         """All of the parent's state, for a child that inherits it."""
@@ -116,9 +117,16 @@ class Inside:
         self._state.clear()
         self._state.update(state)
 
+    def keep(self) -> None:
+        """Have a copy of the state for `restore`, of a base that changes it between two closures."""
+        if isinstance(self.optimizer, torch.optim.LBFGS):
+            self._kept = self.copy()
+
     def restore(self) -> None:
         """Put back the parent's own objects."""
         self.optimizer.state = self._state
+        if self._kept is not None:
+            self.become(self._kept)
         for group, options in zip(self.optimizer.param_groups, self._groups, strict=True):
             for name in group.keys() - options.keys() - {"params"}:
                 del group[name]

@@ -61,6 +61,8 @@ class Race:
         Times that it was given more length.
     settled : int
         Children that have dropped out at rest behind their parent.
+    buffers : int
+        Places of buffers when it began.
     """
 
     began: int
@@ -72,6 +74,7 @@ class Race:
     cost: int = 0
     extensions: int = 0
     settled: int = 0
+    buffers: int = 0
 
     @property
     def calls(self) -> int:
@@ -223,7 +226,7 @@ def _standing(race: Race, child: Child, distance: float) -> Standing:
     level = statistics.fmean(map(abs, race.parent[-size:]))
     windows = [gains[end - size : end] for end in (count, count - size, count - 2 * size) if end >= size]
     if not windows or not all(math.isfinite(gain) for window in windows for gain in window):
-        return Standing(child, statistics.fmean(gains[-size:]), level=level)
+        return Standing(child, _mean(gains[-size:]), level=level)
     now, *before = map(statistics.fmean, windows)
     late = gains[-max(size, count // 2) :]
     pairs = len(late) - 1
@@ -234,7 +237,7 @@ def _standing(race: Race, child: Child, distance: float) -> Standing:
         freedom=2 * pairs**2 / (3 * pairs - 1),
         level=level,
         limit=_limit(now, *before),
-        fell=now > NEARER * statistics.fmean(gains[:LEAST]),
+        fell=now > NEARER * _mean(gains[:LEAST]),
         near=distance < NEARER * child.start,
         plain=max(map(abs, gains)) <= TIE * level,
     )
@@ -248,6 +251,10 @@ def _limit(now: float, before: float = math.nan, first: float = math.nan) -> flo
     if not last_step < step:
         return math.inf
     return now + last_step * last_step / (step - last_step)
+
+
+def _mean(gains: Sequence[float]) -> float:
+    return -math.inf if -math.inf in gains else statistics.fmean(gains)
 
 
 def _difference(parent: float, child: float) -> float:

@@ -154,9 +154,9 @@ def _chosen(
 ) -> list[Tensor]:
     """Which units of each layer are drawn anew, (units,) each."""
     sizes = [layer.size for layer in hidden]
-    keys = torch.rand(sum(sizes), generator=generator(seed, *path, "units"))
+    keys = torch.rand(sum(sizes), generator=generator(seed, *path, "units"), device="cpu")
     keys = keys * torch.cat([_activity(layer, moments) for layer in hidden])
-    chosen = torch.zeros(sum(sizes), dtype=torch.bool)
+    chosen = torch.zeros(sum(sizes), dtype=torch.bool, device="cpu")
     chosen[keys.argsort()[: max(1, round(share * sum(sizes)))]] = True
     return list(torch.split(chosen, sizes))
 
@@ -165,7 +165,7 @@ def _activity(layer: Layer, moments: Sequence[Tensor | None]) -> Tensor:
     """Mean second moment of each unit's own weights, as a share of their layer's; ones if not known."""
     moment = moments[layer.own[0]]
     if moment is None:
-        return torch.ones(layer.size)
+        return torch.ones(layer.size, device="cpu")
     mean = moment.detach().float().flatten(1).mean(1).cpu()
     share = (mean / mean.mean()).nan_to_num(1.0, 1.0, 1.0)
     return share.clamp_min(DORMANT)

@@ -7,6 +7,8 @@ import math
 import statistics
 from dataclasses import replace
 
+import numpy as np
+
 from hybridopt.optim import mutation
 from hybridopt.optim.escape import Attempt
 from hybridopt.optim.heat import Heat
@@ -33,10 +35,21 @@ class Referee:
         self.ranks = heat.ranks
         self.every = every
 
-    def opened(self, memory: Memory) -> Memory:
-        """Memory with a race if one is due and there is still a reason, without one that can't go on."""
-        if memory.race is not None and not self.heat.fits(memory.race):
-            return self._booked(memory, memory.race)
+    def opened(self, memory: Memory, left: list[float] | None) -> Memory:
+        """Memory with a race if one is due and there is still a reason, without one that can't go on.
+
+        Nor does one go on whose parent's weights no longer have the norms that the last call left: somebody
+        has set them, and children know nothing of it.
+        """
+        if memory.race is not None:
+            if not self.heat.fits(memory.race):
+                return self._booked(memory, memory.race)
+            if self._moved(left):
+                logger.warning(
+                    "weights were changed between two steps of an escape, which ends: its children would "
+                    "undo that; clip or load where the closure does it, or ask optimizer.escaping first"
+                )
+                return self._booked(memory, memory.race)
         if not memory.due:
             return memory
         children, curvature = self.heat.children(memory.seed, len(memory.history), memory.firsts)
@@ -57,14 +70,14 @@ class Referee:
         origin = (
             tuple(weight.to(self.options.device) for weight in self.heat.stage.weights) if plain else None
         )
-        return replace(memory, race=Race(memory.steps, length, self.heat.places, children, (), origin, cost))
+        race = Race(memory.steps, length, self.heat.places, children, (), origin, cost)
+        return replace(memory, race=replace(race, buffers=len(self.heat.buffers)))
 
     def judged(self, memory: Memory, race: Race) -> Memory:
         """Memory after one more call of its race."""
         memory = self._looked(memory, race)
         if not race.at_rung:
             return replace(memory, race=race)
-        race = self._averaged(race)
         distances = [self.heat.stage.distance(child) for child in race.children]
         ranking = standings(race, self.ranks.means(distances, self.heat.optimizer))
         if best := winner(race, ranking, self.options):
@@ -78,22 +91,17 @@ class Referee:
             further = replace(further, origin=None, children=children)
         return replace(memory, race=further)
 
+    def _moved(self, left: list[float] | None) -> bool:
+        """Whether the weights are not those of these norms, in any process."""
+        now = self.heat.stage.norms() if left is not None else None
+        changed = float(not np.array_equal(now or (), left or (), equal_nan=True))
+        return self.ranks.means([changed], self.heat.optimizer)[0] > 0
+
     def _looked(self, memory: Memory, race: Race) -> Memory:
         """Memory whose trace goes on while the parent races."""
         if race.calls % self.every:
             return memory
-        means = self.ranks.means([statistics.fmean(race.parent[-self.every :])], self.heat.optimizer)
-        return looked(memory, means, self.every, math.nan)
-
-    def _averaged(self, race: Race) -> Race:
-        """Race with losses that are the same in all processes."""
-        if not self.ranks.several:
-            return race
-        rows = [race.parent, *(child.losses for child in race.children)]
-        means = iter(self.ranks.means([loss for row in rows for loss in row], self.heat.optimizer))
-        parent, *losses = (tuple(next(means) for _ in row) for row in rows)
-        children = tuple(replace(child, losses=own) for child, own in zip(race.children, losses, strict=True))
-        return replace(race, parent=parent, children=children)
+        return looked(memory, [statistics.fmean(race.parent[-self.every :])], self.every, math.nan)
 
     def _booked(
         self, memory: Memory, race: Race, ranking: list[Standing] | None = None, won: Standing | None = None

@@ -8,14 +8,15 @@ random numbers.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter as _version_of
 
-from hybridopt.optim.buffers import Buffers
+from hybridopt.optim.buffers import Buffers, Values
 
 Closure = Callable[[], Any]
 
@@ -69,11 +70,17 @@ class Snapshot:
         self._saved = self._buffers.save()
         self._weights: list[tuple[Tensor, Tensor]] = []
         self._draws = Draws({param.device for param in params})
+        written = [*params, *(buffer for buffer, _ in self._saved.buffers if buffer is not None)]
+        self._versions = [_version_of(tensor) for tensor in written if not tensor.is_inference()]
 
     def keep_weights(self, params: Iterable[Tensor]) -> list[Tensor]:
         """Copies of the weights that are about to change; `restore` puts them back."""
         self._weights = [(param, param.detach().clone()) for param in params]
         return [weight for _, weight in self._weights]
+
+    def changed_buffers(self, own: Collection[int], device: str | None) -> Values:
+        """Copies of buffers in `own`, and of those that were written to."""
+        return self._buffers.changed(self._saved, own, device)
 
     def rewind(self) -> None:
         """Make everything but the weights ready for a closure, the same for each; gradients are None."""
@@ -99,6 +106,8 @@ class Snapshot:
         with torch.no_grad():
             for param, weight in self._weights:
                 param.copy_(weight)
+        for version in self._versions:  # of the same contents: graphs that hold them stay valid
+            version.__exit__(None, None, None)
 
 
 def loss_of(closure: Closure) -> float:

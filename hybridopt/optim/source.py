@@ -43,7 +43,7 @@ class ByClosure:
         return _heard_step(optimizer, lambda: self.gradients(optimizer))[1]
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
-        stage.restore()
+        stage.ready()
         return _heard_step(optimizer, self.closure)
 
 
@@ -77,7 +77,7 @@ class ByObjective:
 
     def parent_step(self, optimizer: Any, stage: Stage) -> tuple[Any, object]:
         loss = stage.measure(self.value)
-        stage.restore()
+        stage.ready()
         return self.base_step(optimizer), loss
 
     def base_step(self, optimizer: Any) -> Any:

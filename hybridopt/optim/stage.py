@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from hybridopt.optim.buffers import Buffers
+from hybridopt.optim.buffers import Buffers, Values
 from hybridopt.optim.inner import Inner, Inside
 from hybridopt.optim.snapshot import Snapshot
 
@@ -34,7 +34,8 @@ class Child:
         Of the parameters that race, in their order.
     inner : Inner
         What its base keeps.
-    buffers : tuple of Tensor or None
+    buffers : dict
+        Those that its steps have written to, by their places; the others are as its parent has them.
     start : float
         How far from its parent it began.
     losses : tuple of float
@@ -44,7 +45,7 @@ class Child:
     kind: str
     weights: tuple[Tensor, ...]
     inner: Inner
-    buffers: tuple[Tensor | None, ...]
+    buffers: Values
     start: float = 0.0
     losses: tuple[float, ...] = ()
 
@@ -110,7 +111,7 @@ class Stage:
         """
         inner = Inner() if isinstance(self.optimizer, torch.optim.LBFGS) else self.inside.copy()
         kept = tuple(weight.detach().to(self.device) for weight in weights)
-        child = Child(kind, kept, inner, self.buffers.copies(self.device))
+        child = Child(kind, kept, inner, {})
         return replace(child, start=self.distance(child))
 
     def distance(self, child: Child) -> float:
@@ -135,7 +136,7 @@ class Stage:
             child,
             weights=tuple(param.detach().to(device=self.device, copy=True) for param in self.params),
             inner=self.inside.leave(child.inner),
-            buffers=self.buffers.copies(self.device),
+            buffers=self.snapshot.changed_buffers(child.buffers, self.device),
             losses=(*child.losses, loss),
         )
 
@@ -147,13 +148,30 @@ class Stage:
 
     def become(self, child: Child) -> None:
         """Let a child take the parent's place for good; after the parent's step."""
-        self._write(child)
+        with torch.no_grad():
+            for param, weight in zip(self.params, child.weights, strict=True):
+                if not torch.equal(param, weight.to(param.device)):  # a graph may wait for those that are
+                    param.copy_(weight)
+        self.buffers.write(child.buffers)
         self.inside.become(child.inner)
 
     def restore(self) -> None:
         """Everything as it was at the beginning."""
         self.snapshot.restore()
         self.inside.restore()
+
+    def ready(self) -> None:
+        """The same for the parent's own step, which may fail half-way."""
+        self.restore()
+        self.inside.keep()
+
+    def norms(self) -> list[float]:
+        """Of the parameters as they are now, by which it shows whether somebody else has changed them."""
+        precise = (torch.promote_types(param.dtype, torch.float32) for param in self.params)
+        return [
+            float(torch.linalg.vector_norm(param.detach(), dtype=dtype))
+            for param, dtype in zip(self.params, precise, strict=True)
+        ]
 
     def _rewind(self) -> None:
         self.snapshot.rewind()

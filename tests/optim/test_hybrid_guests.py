@@ -122,7 +122,7 @@ def test_buffers_of_separate_models_are_found_in_one_order_in_any_process(monkey
     found = []
     for objects in (living, living[::-1]):
         monkeypatch.setattr(gc, "get_objects", lambda objects=objects: objects)
-        found.append([float(copy.sum()) for copy in Buffers(None).found(params).copies()])
+        found.append([float(copy.sum()) for _, copy in Buffers(None).found(params).save().buffers])
     assert found[0] == found[1]
 
 

@@ -124,7 +124,7 @@ def test_maximize_that_is_set_later_is_what_counts():
     assert closure() > -1.6  # of the base alone
 
 
-@pytest.mark.parametrize("wrong", ["x", 5, {}, "mixed"])
+@pytest.mark.parametrize("wrong", ["x", 5, {}, None, "mixed"])
 def test_a_state_dict_that_is_refused_changes_nothing(wrong):
     def groups():
         return [{"params": [nn.Parameter(torch.ones(2))]} for _ in range(2)]

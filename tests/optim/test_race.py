@@ -10,7 +10,7 @@ from hybridopt.optim.stage import Child
 
 
 def child(losses, kind="noise 1", start=1.0) -> Child:
-    return Child(kind, (torch.zeros(1),), Inner(), (), start, tuple(losses))
+    return Child(kind, (torch.zeros(1),), Inner(), {}, start, tuple(losses))
 
 
 def race(*children, parent=1.0, calls=32, length=64) -> Race:
@@ -33,6 +33,14 @@ def rank(run, distances=None):
 def test_a_child_that_is_to_overtake_ranks_before_one_that_came_back():
     overtakes, back = child(falling(3.0, 1.5)), child(approaching(1.5, 1.0))
     assert [standing.child for standing in rank(race(back, overtakes), [0.1, 1.0])] == [overtakes, back]
+
+
+@pytest.mark.parametrize("at", [0, -3])
+def test_a_child_that_was_lost_where_its_parent_was_not_has_no_gain(at):
+    losses, own = [1.0] * 32, [0.5] * 32
+    own[at], losses[at + 1] = math.inf, math.inf
+    (standing,) = rank(race(child(own), parent=losses))
+    assert standing.gain == (-math.inf if at else 0.5)
 
 
 def test_a_child_at_rest_above_its_parent_has_no_hope_and_tells_of_other_minima():
