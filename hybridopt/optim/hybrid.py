@@ -136,8 +136,11 @@ class Hybrid(Optimizer):
         process_group: Any = None,
         **base_options: Any,
     ) -> None:
-        self._escape = None if escape is None else _own(escape, objective, buffers, process_group)
-        super().__init__(params, **base_options)
+        self._escape: Escaper | None = None
+        super().__init__(params, **base_options)  # its own errors first
+        if escape is not None:
+            self._escape = _own(escape, objective, buffers, process_group)
+            self._escape.check(self)
 
     @property
     def history(self) -> tuple[Attempt, ...]:

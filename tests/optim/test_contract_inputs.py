@@ -145,7 +145,7 @@ def test_what_the_base_refuses_is_refused_alike(name):
 def test_complex_parameters_that_the_base_refuses_are_refused(name):
     param = nn.Parameter(torch.ones(2, 3, dtype=torch.complex64))
     param.grad = torch.ones_like(param)
-    with pytest.raises(TypeError, match="real parameters"):
+    with pytest.raises((TypeError, ValueError), match=r"real parameters|SparseAdam .* complex"):
         hybrid(name, [param])
     with pytest.raises((RuntimeError, ValueError), match="complex"):
         base(name, [param]).step()
