@@ -101,7 +101,7 @@ def _dense(product: Product, like: Tensor) -> Ends:
 
 
 def _lanczos(product: Product, like: Tensor, seed: int, tol: float, products: int) -> Ends:
-    operator = _Operator(product, like, products)
+    operator = _Operator(product, like, products, seed)
     start = np.random.default_rng(seed).standard_normal(len(like))
     settled = False
     if products <= BASIS:  # one Krylov space; what it holds is read off below
@@ -138,10 +138,11 @@ class _EnoughError(Exception):
 class _Operator:
     """A symmetric operator for scipy that remembers what it was asked, so that no product is lost."""
 
-    def __init__(self, product: Product, like: Tensor, most: int) -> None:
+    def __init__(self, product: Product, like: Tensor, most: int, seed: int) -> None:
         self.product = product
         self.like = like
         self.most = most
+        self.seed = seed
         self.asked: list[np.ndarray] = []
         self.answered: list[np.ndarray] = []
 
@@ -165,9 +166,10 @@ class _Operator:
         operator = LinearOperator((dim, dim), matvec=matvec, dtype=np.float64)
         basis = min(dim, BASIS, products)
         restarts = max(1, products // basis)
+        rng = np.random.default_rng((self.seed, 1))  # of vectors to go on with where a space is exhausted
         options = {"k": 1, "which": which, "v0": start, "tol": tol, "ncv": basis, "maxiter": restarts}
         try:
-            return float(eigsh(operator, return_eigenvectors=False, **options)[0])
+            return float(eigsh(operator, return_eigenvectors=False, rng=rng, **options)[0])
         except (ArpackError, _EnoughError):  # not converged, or the matrix is zero: that ends at once
             return None
 
