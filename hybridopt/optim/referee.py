@@ -70,8 +70,9 @@ class Referee:
         origin = (
             tuple(weight.to(self.options.device) for weight in self.heat.stage.weights) if plain else None
         )
-        race = Race(memory.steps, length, self.heat.places, children, (), origin, cost)
-        return replace(memory, race=replace(race, buffers=len(self.heat.buffers)))
+        places, buffers = self.heat.places, len(self.heat.buffers)
+        race = Race(memory.steps, length, places, children, origin=origin, cost=cost, buffers=buffers)
+        return replace(memory, race=race)
 
     def judged(self, memory: Memory, race: Race) -> Memory:
         """Memory after one more call of its race."""
