@@ -19,6 +19,7 @@ from torch import Tensor, nn
 _SYNCS = "require_forward_param_sync"  # DistributedDataParallel: the next forward broadcasts buffers
 _REDUCES = "require_backward_grad_sync"  # and expects a backward pass, whose gradients it reduces
 Values = dict[int, Tensor | None]  # by the indices of places
+Mark = tuple[Tensor | None, int]  # a buffer and its version
 Place = tuple[dict[str, Tensor | None], str]  # a table, and a name in it
 logger = logging.getLogger(__name__)
 
@@ -85,14 +86,22 @@ class Buffers:
     def __len__(self) -> int:
         return len(self._places or ())
 
-    def changed(self, saved: Saved, own: Collection[int], device: Any = None) -> Values:
-        """Copies, on a device of choice, of what stands at the places in `own`, or is no longer as saved."""
-        found = enumerate(zip(self._places or (), saved.buffers, strict=True))
-        return {
-            index: _copy(place[name], device)
-            for index, ((place, name), (_, copy)) in found
-            if index in own or not _same(place[name], copy)
-        }
+    def marks(self) -> list[Mark]:
+        """By which `written` tells what was written to since."""
+        return [(there, _version(there)) for there in (place[name] for place, name in self._places or ())]
+
+    def written(self, marks: Sequence[Mark], saved: Saved, own: Collection[int], device: Any) -> Values:
+        """Copies, on a device of choice, of buffers in `own`, and of those written to since `marks`.
+
+        Also of those that are no longer as saved: BatchNorm's kernels count no versions.
+        """
+        found: Values = {}
+        for index, (place, name) in enumerate(self._places or ()):
+            there, (before, version), (_, copy) = place[name], marks[index], saved.buffers[index]
+            touched = there is not before or _version(there) != version
+            if index in own or touched or _equal(there, copy) is False:
+                found[index] = _copy(there, device)
+        return found
 
     def save(self) -> Saved:
         """Everything that `restore` needs."""
@@ -129,10 +138,10 @@ class Buffers:
         for index, value in values.items():
             place, name = places[index]
             there = place[name]
-            if there is not None and value is not None and there.shape == value.shape:
-                _write(there, value)
-            else:
+            if there is None or value is None or there.shape != value.shape or there.is_inference():
                 place[name] = None if value is None else value.clone()
+            else:
+                _write(there, value)
 
     def __getstate__(self) -> dict[str, Any]:
         # modules that were found are found again by whoever has the copy
@@ -213,16 +222,28 @@ def _copy(buffer: Tensor | None, device: Any) -> Tensor | None:
     return None if buffer is None else buffer.detach().to(device=device, copy=True)
 
 
-def _same(buffer: Tensor | None, copy: Tensor | None) -> bool:
-    """Whether a buffer's contents are those of a copy, for sure."""
+def _version(buffer: Tensor | None) -> int:
+    return 0 if buffer is None or buffer.is_inference() else buffer._version
+
+
+def _equal(buffer: Tensor | None, copy: Tensor | None) -> bool | None:
+    """Whether a buffer's contents are those of a copy, NaN for NaN; None if that can't be told."""
     if buffer is None or copy is None:
         return buffer is copy
-    comparable = buffer.layout == torch.strided and not buffer.is_meta
-    return comparable and buffer.shape == copy.shape and torch.equal(buffer, copy.to(buffer))
+    if buffer.layout != torch.strided or buffer.is_meta:
+        return None
+    if buffer.shape != copy.shape:
+        return False
+    copy = copy.to(buffer)
+    if torch.equal(buffer, copy):
+        return True
+    if not buffer.is_floating_point() or buffer.element_size() == 1:  # eight bits know no comparison
+        return False
+    return bool(((buffer == copy) | (buffer.isnan() & copy.isnan())).all())
 
 
 def _write(buffer: Tensor, value: Tensor) -> None:
-    if _same(buffer, value):  # a constant may be expanded, and then must not be written to
+    if _equal(buffer, value):  # a constant may be expanded, and then must not be written to
         return
     with torch.no_grad():
         if buffer.shape != value.shape:  # resized in place

@@ -66,7 +66,6 @@ class Escaper:
         self._waited = 0  # steps by the objective since then
         self._agreed = False  # all processes on one seed
         self._said = False
-        self._left: list[float] | None = None  # norms of the weights after the last call of a race
 
     def check(self, optimizer: Optimizer) -> None:
         """Refuse parameters that can't be escaped with; called whenever groups were added or loaded.
@@ -188,13 +187,13 @@ class Escaper:
         memory = fresh if saved is None else saved
         if _measures(memory.trace) != _measures(fresh.trace):  # saved with another condition
             memory = replace(memory, trace=fresh.trace, due=False)
-        self._agreed, self._left = False, None
+        self._agreed = False
         self._losses, self._waited = list(memory.pending), memory.waited
         self.memory = replace(memory, pending=(), waited=0)
 
     def __getstate__(self) -> dict[str, Any]:
         # an objective speaks of the model that a copy has left, and few can be pickled
-        return {**vars(self), "objective": None, "_left": None}
+        return {**vars(self), "objective": None}
 
     def _look(self, optimizer: Any, means: list[float], steps: int) -> None:
         """Ask the condition whether the next step is to begin a race, by mean losses of so many steps."""
@@ -228,15 +227,16 @@ class Escaper:
         heat = Heat(optimizer, source, self.options, self.buffers, self.ranks, sign)
         referee = Referee(heat, self._every)
         try:
-            memory = referee.opened(memory, self._left)
+            memory = referee.opened(memory)
             race, answer = heat.run(memory.race or Race(memory.steps, 0, (), ()))
             if memory.race is not None:
                 memory = referee.judged(memory, race)
         except BaseException:
             heat.stage.restore()
             raise
+        if memory.race is not None:
+            memory = replace(memory, race=replace(memory.race, left=heat.stage.checksums()))
         self.memory = memory
-        self._left = None if memory.race is None else heat.stage.norms()
         return answer
 
 

@@ -63,6 +63,8 @@ class Race:
         Children that have dropped out at rest behind their parent.
     buffers : int
         Places of buffers when it began.
+    left : tuple of int
+        Checksums of the parent's weights after the last call.
     """
 
     began: int
@@ -75,6 +77,7 @@ class Race:
     extensions: int = 0
     settled: int = 0
     buffers: int = 0
+    left: tuple[int, ...] = ()
 
     @property
     def calls(self) -> int:

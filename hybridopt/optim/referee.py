@@ -7,8 +7,6 @@ import math
 import statistics
 from dataclasses import replace
 
-import numpy as np
-
 from hybridopt.optim import mutation
 from hybridopt.optim.escape import Attempt
 from hybridopt.optim.heat import Heat
@@ -35,16 +33,16 @@ class Referee:
         self.ranks = heat.ranks
         self.every = every
 
-    def opened(self, memory: Memory, left: list[float] | None) -> Memory:
+    def opened(self, memory: Memory) -> Memory:
         """Memory with a race if one is due and there is still a reason, without one that can't go on.
 
-        Nor does one go on whose parent's weights no longer have the norms that the last call left: somebody
-        has set them, and children know nothing of it.
+        Nor does one go on whose parent's weights are no longer those that the last call left: somebody has
+        set them, and children know nothing of it.
         """
         if memory.race is not None:
             if not self.heat.fits(memory.race):
                 return self._booked(memory, memory.race)
-            if self._moved(left):
+            if self._moved(memory.race):
                 logger.warning(
                     "weights were changed between two steps of an escape, which ends: its children would "
                     "undo that; clip or load where the closure does it, or ask optimizer.escaping first"
@@ -92,10 +90,9 @@ class Referee:
             further = replace(further, origin=None, children=children)
         return replace(memory, race=further)
 
-    def _moved(self, left: list[float] | None) -> bool:
-        """Whether the weights are not those of these norms, in any process."""
-        now = self.heat.stage.norms() if left is not None else None
-        changed = float(not np.array_equal(now or (), left or (), equal_nan=True))
+    def _moved(self, race: Race) -> bool:
+        """Whether the weights are not those that the last call left, in any process."""
+        changed = float(self.heat.stage.checksums() != race.left)
         return self.ranks.means([changed], self.heat.optimizer)[0] > 0
 
     def _looked(self, memory: Memory, race: Race) -> Memory:

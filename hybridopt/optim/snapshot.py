@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter as _version_of
 
-from hybridopt.optim.buffers import Buffers, Values
+from hybridopt.optim.buffers import Buffers, Mark, Values
 
 Closure = Callable[[], Any]
 
@@ -78,9 +78,9 @@ class Snapshot:
         self._weights = [(param, param.detach().clone()) for param in params]
         return [weight for _, weight in self._weights]
 
-    def changed_buffers(self, own: Collection[int], device: str | None) -> Values:
-        """Copies of buffers in `own`, and of those that were written to."""
-        return self._buffers.changed(self._saved, own, device)
+    def written(self, marks: Sequence[Mark], own: Collection[int], device: str | None) -> Values:
+        """Copies of buffers in `own`, and of those written to since these marks."""
+        return self._buffers.written(marks, self._saved, own, device)
 
     def rewind(self) -> None:
         """Make everything but the weights ready for a closure, the same for each; gradients are None."""

@@ -21,6 +21,8 @@ from hybridopt.optim.buffers import Buffers, Values
 from hybridopt.optim.inner import Inner, Inside
 from hybridopt.optim.snapshot import Snapshot
 
+_WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+
 
 @dataclass(frozen=True)
 class Child:
@@ -126,6 +128,7 @@ class Stage:
         """Let a child take one step of the base; all else is put back by `restore`, also if it raises."""
         self._rewind()
         self._write(child)
+        marks = self.buffers.marks()
         self.inside.enter(child.inner)
         try:
             loss = step()
@@ -136,7 +139,7 @@ class Stage:
             child,
             weights=tuple(param.detach().to(device=self.device, copy=True) for param in self.params),
             inner=self.inside.leave(child.inner),
-            buffers=self.snapshot.changed_buffers(child.buffers, self.device),
+            buffers=self.snapshot.written(marks, child.buffers, self.device),
             losses=(*child.losses, loss),
         )
 
@@ -161,17 +164,13 @@ class Stage:
         self.inside.restore()
 
     def ready(self) -> None:
-        """The same for the parent's own step, which may fail half-way."""
+        """The same for the parent's own step, between two closures of which LBFGS' state has changed."""
         self.restore()
         self.inside.keep()
 
-    def norms(self) -> list[float]:
+    def checksums(self) -> tuple[int, ...]:
         """Of the parameters as they are now, by which it shows whether somebody else has changed them."""
-        precise = (torch.promote_types(param.dtype, torch.float32) for param in self.params)
-        return [
-            float(torch.linalg.vector_norm(param.detach(), dtype=dtype))
-            for param, dtype in zip(self.params, precise, strict=True)
-        ]
+        return tuple(map(_checksum, self.params))
 
     def _rewind(self) -> None:
         self.snapshot.rewind()
@@ -184,6 +183,14 @@ class Stage:
             for param, weight in zip(self.params, child.weights, strict=True):
                 param.copy_(weight)
         self.buffers.write(child.buffers)
+
+
+def _checksum(weight: Tensor) -> int:
+    """Of the bits, in whatever order they are summed."""
+    if weight.layout != torch.strided:
+        return 0
+    bits = weight.detach().flatten().view(_WORDS[weight.element_size()]).to(torch.int64)
+    return int((bits * torch.arange(1, 2 * len(bits), 2, device=bits.device)).sum())
 
 
 def loss_number(loss: object, sign: float) -> float:

@@ -69,7 +69,94 @@ def test_a_buffer_that_the_loop_writes_to_keeps_what_it_wrote():
     assert any(attempt.accepted for attempt in optimizer.history)
 
 
-@pytest.mark.parametrize("how", ["load", "clip"])
+def test_a_buffer_that_a_child_writes_the_same_value_to_is_its_own():
+    model = nn.Linear(1, 1, bias=False)
+    model.register_buffer("peak", torch.zeros(()))
+    nn.init.constant_(model.weight, 1.0)
+    escape = Escape(when=Steps(1), every=1, redraw=(), spread=(0.5,), products=0, length=16, seed=3)
+    optimizer, seen = Hybrid(model.parameters(), base=SGD, lr=0.1, escape=escape), []
+
+    def closure():
+        optimizer.zero_grad()
+        model.peak.copy_(torch.maximum(model.peak, model.weight.detach().max()))
+        seen.append((model.weight.item(), model.peak.item()))
+        loss = 5 - model.weight.sum()
+        loss.backward()
+        return loss
+
+    while not optimizer.escaping:
+        optimizer.step(closure)
+    begun = len(seen)
+    for _ in range(3):
+        optimizer.step(closure)
+    child, parent = seen[begun::2], seen[begun + 1 :: 2]
+    assert all(weight < peak == 1.0 for weight, peak in child)  # as when it began
+    assert all(weight == peak > 1.0 for weight, peak in parent)
+
+
+@pytest.mark.parametrize("kind", ["plain", "nan", "sparse"])
+def test_a_batch_that_the_loop_puts_into_a_buffer_is_the_same_for_all(kind):
+    torch.manual_seed(0)
+    model = nn.Linear(2, 1)
+    model.register_buffer("batch", torch.zeros(3, 2))
+    optimizer, seen = Hybrid(model.parameters(), base=SGD, lr=0.01, escape=EAGER), []
+
+    def closure():
+        rows = model.batch.to_dense().nan_to_num(0.0)
+        seen.append(rows[0, 0].item())
+        optimizer.zero_grad()
+        loss = (model(rows) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    for step in range(12):
+        rows = torch.full((3, 2), float(step + 1))
+        if kind == "nan":
+            rows[2, 1] = torch.nan
+        model.batch = rows.to_sparse() if kind == "sparse" else rows
+        seen.clear()
+        optimizer.step(closure)
+        assert set(seen) == {step + 1.0}
+    assert optimizer.history
+
+
+def test_a_buffer_that_a_model_makes_in_inference_mode_is_no_hindrance():
+    model, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), escape=EAGER))
+    model.register_buffer("cache", torch.zeros(3, 1))
+
+    def caching():
+        with torch.inference_mode():
+            model.cache = model(torch.ones(3, 4))
+        return closure()
+
+    for _ in range(12):
+        optimizer.step(caching)
+    assert optimizer.history
+
+
+def test_a_run_resumed_after_weights_were_set_in_an_escape_equals_the_unbroken_one():
+    def train(model, optimizer, closure, steps):
+        for _ in range(steps):
+            optimizer.step(closure)
+            with torch.no_grad():
+                model[0].weight.clamp_(-0.1, 0.1)
+
+    def make():
+        return regression(lambda model: Hybrid(model.parameters(), base=SGD, lr=1e-2, escape=LONGER))
+
+    whole, rest = make(), make()
+    train(*whole, steps_to_escape(*make()[1:]))
+    assert whole[1].escaping
+    saved = copy.deepcopy((whole[0].state_dict(), whole[1].state_dict()))
+    train(*whole, 3)
+    rest[0].load_state_dict(saved[0])
+    rest[1].load_state_dict(saved[1])
+    train(*rest, 3)
+    assert whole[1].history == rest[1].history
+    assert same(whole[0].parameters(), rest[0].parameters())
+
+
+@pytest.mark.parametrize("how", ["load", "clip", "flip", "prune"])
 def test_weights_that_the_loop_sets_end_an_escape(how, caplog):
     runs, steps = [], 0
     for escape in (LONGER, None):
@@ -84,8 +171,12 @@ def test_weights_that_the_loop_sets_end_an_escape(how, caplog):
         for param, value in zip(model.parameters(), new, strict=True):
             if how == "load":
                 param.data.copy_(value)
-            else:
+            elif how == "flip":
+                param.data.neg_()
+            elif how == "clip":
                 param.data.clamp_(-0.01, 0.01)
+            else:
+                param.data[0] = 1e-7
         optimizer.step(closure)
         runs.append(list(model.parameters()))
         assert not optimizer.escaping
