@@ -8,6 +8,7 @@ distributed wrappers keep the tensors they know.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from hybridopt.optim.inner import Inner, Inside
 from hybridopt.optim.snapshot import Snapshot
 
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
+_CHUNK = 1 << 20  # entries of a weight, which take eight bytes each for a while
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,10 @@ def _checksum(weight: Tensor) -> int:
     """Of the bits, in whatever order they are summed."""
     if weight.layout != torch.strided:
         return 0
-    bits = weight.detach().flatten().view(_WORDS[weight.element_size()]).to(torch.int64)
-    return int((bits * torch.arange(1, 2 * len(bits), 2, device=bits.device)).sum())
+    words = weight.detach().flatten().view(_WORDS[weight.element_size()])
+    odd = torch.arange(1, 2 * min(len(words), _CHUNK), 2, device=words.device)
+    sums = [int((chunk.to(torch.int64) * odd[: len(chunk)]).sum()) for chunk in words.split(_CHUNK)]
+    return functools.reduce(lambda total, part: (31 * total + part) % 2**62, sums, 0)
 
 
 def loss_number(loss: object, sign: float) -> float:
