@@ -192,8 +192,8 @@ def _checksum(weight: Tensor) -> int:
     if weight.layout != torch.strided:
         return 0
     words = weight.detach().flatten().view(_WORDS[weight.element_size()])
-    odd = torch.arange(1, 2 * min(len(words), _CHUNK), 2, device=words.device)
-    sums = [int((chunk.to(torch.int64) * odd[: len(chunk)]).sum()) for chunk in words.split(_CHUNK)]
+    odd = 2 * torch.arange(min(len(words), _CHUNK), device=words.device) + 1
+    sums = [int((chunk.to(torch.int64) * odd[: len(chunk)]).sum()) for chunk in torch.split(words, _CHUNK)]
     return functools.reduce(lambda total, part: (31 * total + part) % 2**62, sums, 0)
 
 

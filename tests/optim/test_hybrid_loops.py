@@ -185,7 +185,10 @@ def test_weights_that_the_loop_sets_end_an_escape(how, caplog):
 
 
 def test_weights_that_are_swapped_and_swapped_back_do_not():
-    model, optimizer, closure = regression(lambda model: Hybrid(model.parameters(), base=SGD, escape=LONGER))
+    empty = nn.Parameter(torch.zeros(0, 2))
+    model, optimizer, closure = regression(
+        lambda model: Hybrid([*model.parameters(), empty], base=SGD, escape=LONGER)
+    )
     steps_to_escape(optimizer, closure)
     kept = copy.deepcopy(model.state_dict())
     model.load_state_dict({name: torch.zeros_like(value) for name, value in kept.items()})
