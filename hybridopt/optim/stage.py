@@ -153,11 +153,7 @@ class Stage:
 
     def become(self, child: Child) -> None:
         """Let a child take the parent's place for good; after the parent's step."""
-        with torch.no_grad():
-            for param, weight in zip(self.params, child.weights, strict=True):
-                if not torch.equal(param, weight.to(param.device)):  # a graph may wait for those that are
-                    param.copy_(weight)
-        self.buffers.write(child.buffers)
+        self._write(child)
         self.inside.become(child.inner)
 
     def restore(self) -> None:
@@ -183,7 +179,8 @@ class Stage:
     def _write(self, child: Child) -> None:
         with torch.no_grad():
             for param, weight in zip(self.params, child.weights, strict=True):
-                param.copy_(weight)
+                if not torch.equal(param, weight.to(param.device)):  # a graph may wait for those that are
+                    param.copy_(weight)
         self.buffers.write(child.buffers)
 
 
